@@ -1,0 +1,137 @@
+import { z } from 'zod';
+import { Count, JobId, JobType, Json, Name, Reason, Time, WorkerId } from './fields.ts';
+import {
+  EVENTS,
+  eventFields,
+  type EventType,
+  JobRecord,
+  JobState,
+  StateFilter,
+  submissionFields,
+} from './job.ts';
+import { answer, message, request } from './message.ts';
+import { Stats } from './stats.ts';
+
+/** The most jobs of one submit_jobs, and the most ids of one watch_jobs. */
+export const BATCH_MAX = 1000;
+export const WATCH_MAX = 1000;
+export const LIST_LIMIT_MAX = 500;
+const LIST_LIMIT_DEFAULT = 50;
+
+const jobIds = (most: number) => z.array(JobId).min(1).max(most);
+
+export const listFields = {
+  status: StateFilter.optional(),
+  job_type: JobType.optional(),
+  client_id: Name.optional(),
+  worker_id: WorkerId.optional(),
+  limit: z.int().min(1).max(LIST_LIMIT_MAX).default(LIST_LIMIT_DEFAULT),
+  cursor: z.string().max(128).optional(),
+  full: z.boolean().default(false),
+};
+
+export const SubmitJob = request(
+  'submit_job',
+  'Submit one job. The same job_id with the same content makes nothing new.',
+  submissionFields,
+);
+export const SubmitJobs = request('submit_jobs', 'Submit up to 1,000 jobs; each is checked by itself.', {
+  // Checked one by one in the handler: one bad job does not spoil the batch.
+  jobs: z
+    .array(z.unknown())
+    .min(1)
+    .max(BATCH_MAX)
+    .meta({ items: { $ref: '#/components/schemas/Submission' } }),
+});
+export const CancelJob = request(
+  'cancel_job',
+  'Cancel a job: at once while it waits, by its worker while it runs.',
+  {
+    job_id: JobId,
+    reason: Reason.optional(),
+  },
+);
+export const GetJob = request('get_job', 'The whole record of a job.', { job_id: JobId });
+export const ListJobs = request('list_jobs', 'Jobs, newest first.', listFields);
+export const WatchJobs = request(
+  'watch_jobs',
+  'Watch jobs, replaying what happened after a seq or an output index.',
+  {
+    job_ids: jobIds(WATCH_MAX),
+    after_seq: z.record(z.string(), Count).optional(),
+    after_output: z.record(z.string(), z.int().min(-1)).optional(),
+    previews: z.boolean().optional(),
+  },
+);
+export const UnwatchJobs = request('unwatch_jobs', 'Stop watching jobs.', { job_ids: jobIds(WATCH_MAX) });
+export const GetStats = request('get_stats', 'The present statistics, at most 1 s old.', {});
+
+export const JobAccepted = answer('job_accepted', 'Redis holds the job.', {
+  job_id: JobId,
+  status: JobState,
+  duplicate: z.boolean(),
+  seq: Count,
+  position: Count.nullable(),
+  created_at: Time,
+  warnings: z.array(z.string()).optional(),
+});
+const BatchResult = z.union([
+  z.object({
+    job_id: JobId,
+    status: JobState,
+    duplicate: z.boolean(),
+    seq: Count,
+    warnings: z.array(z.string()).optional(),
+  }),
+  z.object({
+    job_id: z.string().optional(),
+    error: z.object({ code: z.string(), message: z.string(), details: Json.optional() }),
+  }),
+]);
+export const JobsAccepted = answer('jobs_accepted', 'One result for each job of the batch, in order.', {
+  results: z.array(BatchResult),
+});
+export const JobCancelAccepted = answer(
+  'job_cancel_accepted',
+  'Cancelled at once, or cancelling while a worker stops.',
+  {
+    job_id: JobId,
+    status: z.enum(['cancelled', 'cancelling']),
+  },
+);
+export const JobAnswer = answer('job', 'The whole record.', { job: JobRecord });
+export const JobsAnswer = answer('jobs', 'A page of jobs.', {
+  jobs: z.array(JobRecord),
+  next_cursor: z.string().nullable(),
+});
+export const JobsWatched = answer(
+  'jobs_watched',
+  'The watched jobs as they are now; the replay follows, then live events.',
+  {
+    jobs: z.array(JobRecord),
+    not_found: z.array(JobId),
+  },
+);
+export const JobsUnwatched = answer('jobs_unwatched', 'No longer watched.', { job_ids: z.array(JobId) });
+export const StatsMessage = answer('stats', 'Statistics of all hubs.', Stats.shape);
+
+const EVENT_TEXTS: Record<EventType, string> = {
+  job_queued: 'The job waits in its queue.',
+  job_scheduled: 'The job waits for its time.',
+  job_assigned: 'A worker was chosen.',
+  job_started: 'The worker showed the first sign of work.',
+  job_progress: 'How far it is; the latest wins.',
+  job_output: 'A piece of streamed output; not coalesced.',
+  job_output_gap: 'Outputs that were trimmed or lost.',
+  job_retrying: 'The attempt failed; another follows at run_at.',
+  job_cancelling: 'A cancel was asked; the worker is stopping.',
+  job_completed: 'The job ended with a result.',
+  job_failed: 'The job ended with an error.',
+  job_cancelled: 'The job was cancelled.',
+  job_expired: 'The job was not started in time.',
+};
+
+/** The events of a job, for clients and monitors alike. */
+export const EventMessages = (Object.keys(EVENTS) as EventType[]).map(type =>
+  message(type, EVENT_TEXTS[type], { ...eventFields, ...EVENTS[type] }),
+);

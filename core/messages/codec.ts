@@ -1,0 +1,85 @@
+import type { z } from 'zod';
+import { type FieldFault, HubError, invalidMessage } from '../errors.ts';
+import { RequestId, Requirements } from './fields.ts';
+import { submissionFields } from './job.ts';
+import { RECEIVE } from './protocol.ts';
+import type { Role } from './shared.ts';
+
+/** What could be read of a frame even if it is bad, so that the error can carry the request's id back. */
+export interface Frame {
+  type: string;
+  request_id: string | undefined;
+  body: Record<string, unknown>;
+}
+
+/**
+ * Reads a frame as far as its envelope.
+ *
+ * @throws HubError `invalid_json` when it is not one JSON object, `invalid_message` when it has no string `type`
+ */
+export function parseFrame(text: string): Frame {
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    throw new HubError('invalid_json', 'the frame is not valid JSON');
+  }
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    throw new HubError('invalid_json', 'the frame must be one JSON object');
+  }
+  const { type, request_id } = body as Record<string, unknown>;
+  const id =
+    typeof request_id === 'string' && RequestId.safeParse(request_id).success ? request_id : undefined;
+  return {
+    type: typeof type === 'string' ? type : '',
+    request_id: id,
+    body: body as Record<string, unknown>,
+  };
+}
+
+const schemas = Object.fromEntries(
+  Object.entries(RECEIVE).map(([role, messages]) => [
+    role,
+    new Map<string, z.ZodType>(Object.entries(messages)),
+  ]),
+) as Record<Role, Map<string, z.ZodType>>;
+
+/**
+ * Checks a frame against what its role may send.
+ *
+ * @throws HubError `unknown_type`, or `invalid_message` with `details: [{path, message}]`
+ */
+export function decode(role: Role, frame: Frame): { type: string; request_id?: string } {
+  const schema = schemas[role].get(frame.type);
+  if (schema === undefined) {
+    if (frame.type === '') throw invalidMessage([{ path: 'type', message: 'must be a string' }]);
+    throw new HubError('unknown_type', `there is no message "${frame.type.slice(0, 64)}" for a ${role}`);
+  }
+  return parse(schema, frame.body) as { type: string; request_id?: string };
+}
+
+/** The parsed value, or HubError `invalid_message`. */
+export function parse<T>(schema: z.ZodType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw invalidMessage(parsed.error.issues.map(toFault));
+}
+
+function toFault(issue: z.core.$ZodIssue): FieldFault {
+  return { path: issue.path.map(String).join('.'), message: issue.message };
+}
+
+const SUBMISSION_FIELDS = new Set([...Object.keys(submissionFields), 'type', 'request_id']);
+const REQUIREMENT_FIELDS = new Set(Object.keys(Requirements.shape));
+
+/** A sentence for each field of a submission that the hub does not know, nested ones too. */
+export function unknownFields(body: Record<string, unknown>): string[] {
+  const unknown = Object.keys(body).filter(key => !SUBMISSION_FIELDS.has(key));
+  const requirements = body['requirements'];
+  if (typeof requirements === 'object' && requirements !== null) {
+    for (const key of Object.keys(requirements)) {
+      if (!REQUIREMENT_FIELDS.has(key)) unknown.push(`requirements.${key}`);
+    }
+  }
+  return unknown.map(path => `unknown field "${path}" was ignored`);
+}
