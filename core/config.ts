@@ -3,7 +3,7 @@ import { z } from 'zod';
 const bool = z.stringbool();
 const int = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
 const ms = (min = 1) => int(min, 10 * 365 * 24 * 3600 * 1000);
-const bytes = int(1024, 256 * 1024 * 1024);
+const bytes = int(256, 256 * 1024 * 1024);
 
 /** The documents spell levels as Python does; pino's own names are taken as well. */
 const LEVELS: Record<string, string> = {
@@ -88,7 +88,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   const given = Object.fromEntries(
     Object.entries(env).filter(([, value]) => value !== undefined && value !== ''),
   );
-  const parsed = Environment.safeParse(given);
+  const parsed = Environment.safeParse({ ...derived(given), ...given });
   if (!parsed.success) {
     const faults = parsed.error.issues.map(issue => `${issue.path.join('.')}: ${issue.message}`);
     throw new ConfigError(`bad setting: ${faults.join('; ')}`);
@@ -96,23 +96,28 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   return checked(parsed.data);
 }
 
+/** Three quarters of a frame: the rest is room for its other fields. */
+const PAYLOAD_SHARE = 0.75;
+
+/** Defaults that follow another setting, so that shortening one does not ask for the others as well. */
+function derived(given: Record<string, unknown>): Record<string, number> {
+  const values: Record<string, number> = {};
+  const frame = Number(given['MAX_MESSAGE_BYTES']);
+  if (frame > 0) {
+    values['MAX_PARAMS_BYTES'] = values['MAX_RESULT_BYTES'] = Math.floor(frame * PAYLOAD_SHARE);
+  }
+  const lease = Number(given['LEASE_MS']);
+  if (lease > 0) values['HEARTBEAT_INTERVAL_MS'] = Math.max(10, Math.min(15_000, Math.floor(lease / 4)));
+  return values;
+}
+
 function checked(config: Config): Config {
-  if (config.HEARTBEAT_INTERVAL_MS * 2 > config.LEASE_MS) {
-    throw new ConfigError(
-      `bad setting: HEARTBEAT_INTERVAL_MS (${config.HEARTBEAT_INTERVAL_MS}) must be at most half of LEASE_MS (${config.LEASE_MS}), or one lost heartbeat loses the lease`,
-    );
-  }
-  // Params travel inside a frame of their own: what is let in must be able to go out again.
-  const room = config.MAX_MESSAGE_BYTES - 16 * 1024;
-  if (config.MAX_PARAMS_BYTES > room && config.MAX_PARAMS_BYTES > config.MAX_MESSAGE_BYTES * 0.75) {
-    throw new ConfigError(
-      'bad setting: MAX_PARAMS_BYTES must leave room for its frame below MAX_MESSAGE_BYTES (at most three quarters of it)',
-    );
-  }
-  if (config.MAX_RESULT_BYTES > room && config.MAX_RESULT_BYTES > config.MAX_MESSAGE_BYTES * 0.75) {
-    throw new ConfigError(
-      'bad setting: MAX_RESULT_BYTES must leave room for its frame below MAX_MESSAGE_BYTES (at most three quarters of it)',
-    );
+  for (const name of ['MAX_PARAMS_BYTES', 'MAX_RESULT_BYTES'] as const) {
+    if (config[name] > config.MAX_MESSAGE_BYTES * PAYLOAD_SHARE) {
+      throw new ConfigError(
+        `bad setting: ${name} (${config[name]}) must be at most three quarters of MAX_MESSAGE_BYTES (${config.MAX_MESSAGE_BYTES}): what is let in must fit into a frame to go out again`,
+      );
+    }
   }
   return config;
 }
