@@ -1,0 +1,190 @@
+import { stripVTControlCharacters } from 'node:util';
+import Table from 'cli-table3';
+import pc from 'picocolors';
+import type { JobState } from '../messages/job.ts';
+import type { WorkerState } from '../messages/stats.ts';
+
+/** Where text goes: how wide it is, and whether it takes colours. */
+export interface Screen {
+  color: boolean;
+  /** Columns of a terminal; null for a pipe or a file, where nothing is ever cut or left out. */
+  width: number | null;
+}
+
+export const NOTHING = '—';
+
+/** Controls, invisible and bidirectional marks, line separators: what could change a terminal or hide text. */
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+/** The same without what `JSON.stringify` has escaped already or put there to indent. */
+const INVISIBLE_IN_JSON = /[\u007f-\u009f\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+
+/**
+ * Text from a job or a worker, safe to show: whatever is invisible or could steer the terminal becomes a token
+ * such as `‹U+001B›`.
+ */
+export function visible(text: unknown): string {
+  return String(text).replace(INVISIBLE, mark => {
+    const point = mark.codePointAt(0) as number;
+    return `‹U+${point.toString(16).toUpperCase().padStart(4, '0')}›`;
+  });
+}
+
+/** JSON that is safe to show; invisible characters are escaped, so that it still means the same. */
+export function jsonText(value: unknown, indent?: number): string {
+  const text = JSON.stringify(value, null, indent) ?? 'null';
+  return text.replace(INVISIBLE_IN_JSON, mark =>
+    Array.from({ length: mark.length }, (_, i) => {
+      const unit = mark.charCodeAt(i).toString(16).padStart(4, '0');
+      return `\\u${unit}`;
+    }).join(''),
+  );
+}
+
+/** A duration with at most two units: `3ms`, `0.4s`, `14s`, `14m02s`, `3h`, `2d07h`; a dash when unknown. */
+export function duration(ms: number | null | undefined): string {
+  if (ms == null || !Number.isFinite(ms)) return NOTHING;
+  const whole = Math.max(0, Math.floor(ms));
+  if (whole === 0) return '0s';
+  if (whole < 100) return `${whole}ms`;
+  if (whole < 10_000) return `${(Math.floor(whole / 100) / 10).toFixed(1)}s`.replace('.0s', 's');
+  const s = Math.floor(whole / 1000);
+  if (s < 60) return `${s}s`;
+  if (s < 3600) return twoUnits(Math.floor(s / 60), 'm', s % 60, 's');
+  if (s < 86_400) return twoUnits(Math.floor(s / 3600), 'h', Math.floor((s % 3600) / 60), 'm');
+  return twoUnits(Math.floor(s / 86_400), 'd', Math.floor((s % 86_400) / 3600), 'h');
+}
+
+function twoUnits(large: number, largeUnit: string, small: number, smallUnit: string): string {
+  return small === 0
+    ? `${large}${largeUnit}`
+    : `${large}${largeUnit}${String(small).padStart(2, '0')}${smallUnit}`;
+}
+
+/** A moment in UTC, to the second. */
+export function moment(ms: number | null | undefined): string {
+  if (ms == null || Number.isNaN(new Date(ms).getTime())) return NOTHING;
+  return new Date(ms)
+    .toISOString()
+    .replace('T', ' ')
+    .replace(/\.\d+Z$/, 'Z');
+}
+
+/** A count with its thousands apart: `1,092`. */
+export function count(value: number | null | undefined): string {
+  return value == null ? NOTHING : value.toLocaleString('en-US');
+}
+
+/** `1 hub`, `2 hubs` */
+export function plural(n: number, word: string): string {
+  return `${count(n)} ${word}${n === 1 ? '' : 's'}`;
+}
+
+/** Memory of a GPU: `80G`, `512M`. */
+export function memory(mb: number | null | undefined): string {
+  if (mb == null) return NOTHING;
+  return mb >= 1024 ? `${Math.round(mb / 1024)}G` : `${Math.round(mb)}M`;
+}
+
+export function percent(share: number): string {
+  return `${Math.floor(share * 100)}%`;
+}
+
+/** `██████░░░ 62%` */
+export function bar(share: number, cells = 9): string {
+  const full = Math.min(cells, Math.max(0, Math.floor(share * cells)));
+  return '█'.repeat(full) + '░'.repeat(cells - full);
+}
+
+/** At most so many characters, the last one an ellipsis when something was cut. */
+export function cut(text: string, most: number): string {
+  const points = [...text];
+  return points.length <= most ? text : `${points.slice(0, most - 1).join('')}…`;
+}
+
+type Paint = 'green' | 'red' | 'yellow' | 'blue' | 'magenta' | 'gray' | 'bold';
+
+/** Glyph and word carry the meaning; the colour only repeats it. */
+const STATES: Record<JobState | WorkerState, { glyph: string; paint: Paint }> = {
+  scheduled: { glyph: '◷', paint: 'magenta' },
+  queued: { glyph: '○', paint: 'yellow' },
+  assigned: { glyph: '▷', paint: 'blue' },
+  processing: { glyph: '►', paint: 'blue' },
+  completed: { glyph: '✓', paint: 'green' },
+  failed: { glyph: '✕', paint: 'red' },
+  cancelled: { glyph: '⊘', paint: 'gray' },
+  expired: { glyph: '⌛', paint: 'gray' },
+  idle: { glyph: '□', paint: 'green' },
+  busy: { glyph: '►', paint: 'blue' },
+  stopping: { glyph: '◔', paint: 'yellow' },
+  draining: { glyph: '‖', paint: 'yellow' },
+  quarantined: { glyph: '☒', paint: 'red' },
+  offline: { glyph: '┄', paint: 'gray' },
+};
+
+/** Glyph and word of a state: `► processing`. */
+export function state(screen: Screen, status: string): string {
+  const known = Object.hasOwn(STATES, status) ? STATES[status as JobState | WorkerState] : undefined;
+  if (known === undefined) return visible(status);
+  return paint(screen, known.paint, `${known.glyph} ${status}`);
+}
+
+export function paint(screen: Screen, color: Paint, text: string): string {
+  return pc.createColors(screen.color)[color](text);
+}
+
+/** How wide a line shows, colours not counted. */
+export function shownWidth(line: string): number {
+  return [...stripVTControlCharacters(line)].length;
+}
+
+const BORDERLESS = Object.fromEntries(
+  ['top', 'bottom', 'left', 'right', 'mid'].flatMap(side =>
+    [side, `${side}-mid`, `${side}-left`, `${side}-right`, 'left-mid', 'mid-mid', 'right-mid'].map(name => [
+      name,
+      '',
+    ]),
+  ),
+);
+
+export interface TableOptions {
+  /** Names of the columns whose cells stand to the right. */
+  right?: readonly string[];
+  /** Never drop a column, however narrow the terminal. */
+  wide?: boolean;
+}
+
+/**
+ * A table without lines: heads in capitals, columns two spaces apart. On a terminal that is too narrow, columns are
+ * dropped from the right, but never the first two.
+ *
+ * @param rows cells that are safe to show (see {@link visible})
+ */
+export function table(screen: Screen, head: string[], rows: string[][], options: TableOptions = {}): string {
+  for (let columns = head.length; ; columns--) {
+    const lines = layOut(screen, head.slice(0, columns), rows, options.right ?? []);
+    const fits =
+      screen.width === null || options.wide === true || Math.max(...lines.map(shownWidth)) <= screen.width;
+    if (fits || columns <= 2) return lines.join('\n');
+  }
+}
+
+function layOut(screen: Screen, head: string[], rows: string[][], right: readonly string[]): string[] {
+  const made = new Table({
+    chars: { ...BORDERLESS, middle: '  ' },
+    style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 0 },
+    colAligns: head.map(name => (right.includes(name) ? 'right' : 'left')),
+  });
+  made.push(head.map(name => paint(screen, 'bold', name)));
+  for (const row of rows) made.push(row.slice(0, head.length));
+  return made
+    .toString()
+    .split('\n')
+    .map(line => line.trimEnd());
+}
+
+/** `name  value` lines, the values under each other; what has no value is left out. */
+export function fields(screen: Screen, pairs: [name: string, value: string | null | undefined][]): string {
+  const shown = pairs.filter(([, value]) => value != null && value !== '') as [string, string][];
+  const width = Math.max(...shown.map(([name]) => name.length));
+  return shown.map(([name, value]) => `${paint(screen, 'gray', name.padEnd(width))}  ${value}`).join('\n');
+}

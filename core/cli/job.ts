@@ -1,0 +1,129 @@
+import type { AttemptRecord, JobRecord } from '../messages/job.ts';
+import { type Cli, exampleHelp, jobIdArgument } from './context.ts';
+import {
+  bar,
+  duration,
+  fields,
+  jsonText,
+  moment,
+  NOTHING,
+  paint,
+  percent,
+  type Screen,
+  state,
+  table,
+  visible,
+} from './format.ts';
+import { phases } from './job_times.ts';
+import { hubNow } from './now.ts';
+
+/** How much of params and result a terminal shows without --full. */
+const LINES_MOST = 20;
+const TIMELINE_CELLS = 40;
+
+export function addJob(cli: Cli): void {
+  cli.program
+    .command('job')
+    .description('one job: state, times, attempts, params, result')
+    .argument('<id>', 'the job_id', jobIdArgument)
+    .option('--full', 'params and result uncut')
+    .addHelpText('after', exampleHelp('gpuhub job render-2291:shot-7', 'gpuhub job job-123456 --format json'))
+    .action(
+      cli.action(async (context, id: string, options: { full?: boolean }) => {
+        const job = await context.hub.job(id);
+        if (context.json) context.printJson(job);
+        else context.print(jobText(context.screen, job, await hubNow(context.hub), options.full));
+        return undefined;
+      }),
+    );
+}
+
+/** @param now by the clock of Redis */
+function jobText(screen: Screen, job: JobRecord, now: number, full = false): string {
+  const most = full || screen.width === null ? Number.POSITIVE_INFINITY : LINES_MOST;
+  const sections = [
+    `${state(screen, job.status)}  ${paint(screen, 'bold', visible(job.job_id))}`,
+    facts(screen, job, now),
+    timeline(screen, job, now),
+    attempts(screen, job.attempts ?? []),
+    document(screen, 'params', job.params, most),
+    document(screen, 'result', job.result, most),
+    advice(job),
+  ];
+  return sections.filter(text => text !== '').join('\n\n');
+}
+
+function facts(screen: Screen, job: JobRecord, now: number): string {
+  const error = job.error as { code?: unknown; message?: unknown } | null;
+  const running = job.status === 'assigned' || job.status === 'processing';
+  const share = job.progress ?? 0;
+  return fields(screen, [
+    ['type', visible(job.job_type)],
+    ['priority', String(job.priority)],
+    ['attempt', `${job.attempt} of ${job.max_attempts}`],
+    ['worker', job.worker_id && visible(job.worker_id)],
+    ['client', job.client_id && visible(job.client_id)],
+    ['progress', running ? `${bar(share)} ${percent(share)} ${visible(job.progress_message ?? '')}` : null],
+    ['error', error ? paint(screen, 'red', visible(`${error.code}: ${error.message}`)) : null],
+    ['cancel asked', when(job.cancel_requested_at)],
+    ['requirements', job.requirements && jsonText(job.requirements)],
+    ['metadata', job.metadata && jsonText(job.metadata)],
+    ['retry of', job.retry_of && visible(job.retry_of)],
+    ['created', `${moment(job.created_at)} (${duration(now - job.created_at)} ago)`],
+    ['due', when(job.run_at)],
+    ['ended', when(job.finished_at)],
+  ]);
+}
+
+const when = (ms: number | null) => (ms === null ? null : moment(ms));
+
+/** Waiting and running as bars to one scale. */
+function timeline(screen: Screen, job: JobRecord, now: number): string {
+  const { waited_ms, ran_ms } = phases(job, now);
+  const total = (waited_ms ?? 0) + (ran_ms ?? 0);
+  if (total === 0) return '';
+  const cells = (ms: number) => Math.round((ms / total) * TIMELINE_CELLS);
+  const line = (start: number, ms: number, glyph: string) =>
+    `${(' '.repeat(start) + glyph.repeat(Math.max(1, cells(ms)))).padEnd(TIMELINE_CELLS + 1)} ${duration(ms)}`;
+  return fields(screen, [
+    ['waited', waited_ms === null ? null : line(0, waited_ms, '░')],
+    ['ran', ran_ms === null ? null : line(cells(waited_ms ?? 0), ran_ms, '█')],
+  ]);
+}
+
+function attempts(screen: Screen, history: readonly AttemptRecord[]): string {
+  if (history.length === 0) return '';
+  const between = (from: number | null, to: number | null) =>
+    from === null || to === null ? NOTHING : duration(to - from);
+  const rows = history.map(attempt => {
+    const error = attempt.error as { code?: unknown; message?: unknown } | null;
+    return [
+      String(attempt.attempt),
+      visible(attempt.worker_id ?? NOTHING),
+      moment(attempt.assigned_at),
+      between(attempt.assigned_at, attempt.started_at),
+      between(attempt.assigned_at, attempt.ended_at),
+      visible(attempt.outcome ?? NOTHING),
+      error ? visible(`${error.code}: ${error.message}`) : NOTHING,
+    ];
+  });
+  return table(screen, ['#', 'WORKER', 'ASSIGNED', 'DISPATCH', 'RUN', 'OUTCOME', 'ERROR'], rows, {
+    right: ['#', 'DISPATCH', 'RUN'],
+    wide: true,
+  });
+}
+
+function document(screen: Screen, name: string, value: unknown, most: number): string {
+  if (value === undefined || value === null) return '';
+  const lines = jsonText(value, 2).split('\n');
+  const shown = lines.slice(0, most);
+  if (lines.length > most) shown.push(`… ${lines.length - most} more lines: --full`);
+  return [paint(screen, 'gray', name), ...shown].join('\n');
+}
+
+/** The one command that helps next. */
+function advice(job: JobRecord): string {
+  const id = visible(job.job_id);
+  if (job.finished_at === null) return `follow it: gpuhub watch ${id}`;
+  return job.status === 'completed' ? '' : `run it again: gpuhub retry ${id}`;
+}

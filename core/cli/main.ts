@@ -1,0 +1,25 @@
+/** The `gpuhub` command. All that touches the process is here; the rest is in program.ts. */
+import { readFile } from 'node:fs/promises';
+import process from 'node:process';
+import { run } from './program.ts';
+
+const { stdout, stderr, env } = process;
+
+for (const stream of [stdout, stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    // Whoever reads has read enough (`gpuhub jobs | head`): that is no failure.
+    if (error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
+}
+
+process.exitCode = await run(process.argv.slice(2), {
+  out: text => stdout.write(text),
+  err: text => stderr.write(text),
+  screen: {
+    color: stdout.isTTY === true && !env['NO_COLOR'] && env['TERM'] !== 'dumb',
+    width: stdout.isTTY === true ? stdout.columns || 80 : null,
+  },
+  env,
+  read: path => readFile(path, 'utf8'),
+});

@@ -1,0 +1,135 @@
+import { Command, CommanderError, Option } from 'commander';
+import { addCancel } from './cancel.ts';
+import { type Cli, EXIT, type ExitCode, type Io, makeContext, UsageError } from './context.ts';
+import { addDrain } from './drain.ts';
+import { jsonText, visible } from './format.ts';
+import { ApiError, HubApi, HUB_URL_DEFAULT, hubUrl, urlFromEnv } from './http.ts';
+import { addJob } from './job.ts';
+import { addJobs } from './jobs.ts';
+import { addResume } from './resume.ts';
+import { addRetry } from './retry.ts';
+import { addSubmit } from './submit.ts';
+import { addSummary } from './summary.ts';
+import { addWatch } from './watch.ts';
+import { addWorker } from './worker.ts';
+import { addWorkers } from './workers.ts';
+
+const FOOT = `
+Exit codes:
+  0  done
+  1  it failed: the hub refused or could not, or the job that was waited for did not complete
+  2  bad usage: an option or argument is wrong
+  3  no hub answers
+  4  no such job or worker
+
+Output:
+  --format json writes one document with the field names of the protocol, times in ms; "watch" writes one event a
+  line. Errors go to stderr, as a sentence or as {"error": {code, message, details?}}.
+  Colours only on a terminal, and not if NO_COLOR is set. A pipe gets everything, uncut.
+
+The hub is at --hub, or HUB_URL, or HUB_HOST and HUB_PORT, or ${HUB_URL_DEFAULT}.`;
+
+const VERBS = [
+  addSummary,
+  addJobs,
+  addJob,
+  addWorkers,
+  addWorker,
+  addSubmit,
+  addWatch,
+  addCancel,
+  addRetry,
+  addDrain,
+  addResume,
+];
+
+interface GlobalOptions {
+  hub?: string;
+  format: 'table' | 'json';
+}
+
+/**
+ * Runs the command line.
+ *
+ * @param args what stands behind the name of the command
+ * @returns the exit code, see {@link EXIT}
+ */
+export async function run(args: readonly string[], io: Io): Promise<ExitCode> {
+  let exit: ExitCode = EXIT.ok;
+  const program = makeProgram(io);
+  const cli: Cli = {
+    program,
+    action:
+      verb =>
+      async (...given) => {
+        const options = program.opts<GlobalOptions>();
+        const hub = new HubApi({ url: address(options, io) });
+        exit = (await verb(makeContext(io, hub, options.format === 'json'), ...given)) ?? EXIT.ok;
+      },
+  };
+  for (const add of VERBS) add(cli);
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return exit;
+  } catch (error) {
+    return report(error, io, wantsJson(args));
+  }
+}
+
+function makeProgram(io: Io): Command {
+  return new Command('gpuhub')
+    .description('Look at and steer a gpuhub: jobs, workers, queues.')
+    .addOption(new Option('--hub <url>', 'address of the hub'))
+    .addOption(new Option('--format <format>', 'how to write').choices(['table', 'json']).default('table'))
+    .addHelpText('after', FOOT)
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: text => io.out(text),
+      writeErr: text => io.err(text),
+      outputError: () => {}, // told by report(), in the format that was asked for
+      getOutHelpWidth: () => io.screen.width ?? 100,
+      getErrHelpWidth: () => io.screen.width ?? 100,
+    })
+    .exitOverride();
+}
+
+function address(options: GlobalOptions, io: Io): string {
+  try {
+    return hubUrl(options.hub ?? urlFromEnv(io.env));
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+/** The format must be known also when the options could not be read. */
+function wantsJson(args: readonly string[]): boolean {
+  return (
+    args.includes('--format=json') || args.some((arg, i) => arg === '--format' && args[i + 1] === 'json')
+  );
+}
+
+function report(error: unknown, io: Io, json: boolean): ExitCode {
+  if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok; // --help
+  if (error instanceof CommanderError && error.code === 'commander.help') return EXIT.usage; // help was shown
+  const { code, message, exit, details } = explain(error);
+  if (json) io.err(`${jsonText({ error: { code, message, ...(details !== undefined && { details }) } })}\n`);
+  else io.err(`gpuhub: ${visible(message)}\n`);
+  return exit;
+}
+
+function explain(error: unknown): { code: string; message: string; exit: ExitCode; details?: unknown } {
+  if (error instanceof CommanderError || error instanceof UsageError) {
+    const message = error.message.replace(/^error: /, '').replaceAll('\n', ' ');
+    return { code: 'usage', message, exit: EXIT.usage };
+  }
+  if (error instanceof ApiError) {
+    return { code: error.code, message: error.message, exit: exitOf(error), details: error.details };
+  }
+  return { code: 'internal', message: (error as Error).message, exit: EXIT.failed };
+}
+
+function exitOf({ code, status }: ApiError): ExitCode {
+  if (code === 'no_hub') return EXIT.no_hub;
+  if (code === 'not_found') return EXIT.not_found;
+  return status === 400 ? EXIT.usage : EXIT.failed;
+}

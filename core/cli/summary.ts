@@ -1,0 +1,99 @@
+import type { Stats } from '../messages/stats.ts';
+import { type Cli, exampleHelp } from './context.ts';
+import {
+  bar,
+  count,
+  duration,
+  fields,
+  NOTHING,
+  paint,
+  percent,
+  plural,
+  type Screen,
+  table,
+  visible,
+} from './format.ts';
+
+export function addSummary(cli: Cli): void {
+  cli.program
+    .command('summary')
+    .description('the whole system at a glance: jobs, workers, rates, waits, each job type')
+    .addHelpText('after', exampleHelp('gpuhub summary', 'gpuhub summary --format json'))
+    .action(
+      cli.action(async context => {
+        const stats = await context.hub.stats();
+        if (context.json) context.printJson(stats);
+        else context.print(summaryText(context.screen, stats, context.hub.url));
+        return undefined;
+      }),
+    );
+}
+
+/** Six lines, then the problems, then a table of the job types. */
+function summaryText(screen: Screen, stats: Stats, url: string): string {
+  const parts = [head(screen, stats, url), ...problems(stats).map(line => paint(screen, 'red', `✕ ${line}`))];
+  const types = Object.entries(stats.by_type);
+  if (types.length > 0) parts.push('', typeTable(screen, types));
+  return parts.join('\n');
+}
+
+function head(screen: Screen, stats: Stats, url: string): string {
+  const { jobs, workers, rates, latency_ms: latency } = stats;
+  const slots = connected(stats);
+  const working = workers.busy + workers.stopping;
+  const use = slots > 0 ? working / slots : 0;
+  return fields(screen, [
+    ['hub', `${url} · ${plural(stats.hubs, 'hub')} · ${plural(stats.clients, 'client')}`],
+    [
+      'waiting',
+      `${count(jobs.queued)} queued · ${count(jobs.scheduled)} scheduled · oldest ${duration(stats.oldest_queued_ms)}`,
+    ],
+    ['running', `${count(jobs.assigned)} assigned · ${count(jobs.processing)} processing`],
+    [
+      'ended',
+      `${count(jobs.completed)} completed · ${count(jobs.failed)} failed · ${count(jobs.cancelled)} cancelled · ${count(jobs.expired)} expired`,
+    ],
+    [
+      'GPUs',
+      `${count(working)}/${count(slots)} busy ${bar(use, 10)} ${percent(use)} · ${count(workers.idle)} idle · ${count(workers.draining)} draining · ${count(workers.offline)} away · ${count(workers.quarantined)} sick`,
+    ],
+    [
+      'last 60 s',
+      `in ${rate(rates.submitted_per_s)} · done ${rate(rates.completed_per_s)} · failed ${rate(rates.failed_per_s)} · ` +
+        `wait p50 ${duration(latency.queue_p50)} p99 ${duration(latency.queue_p99)} · run p50 ${duration(latency.run_p50)} p99 ${duration(latency.run_p99)}`,
+    ],
+  ]);
+}
+
+const rate = (per_s: number | null) => (per_s == null ? NOTHING : `${per_s.toFixed(1)}/s`);
+
+function connected({ workers }: Stats): number {
+  return workers.idle + workers.busy + workers.stopping + workers.draining + workers.quarantined;
+}
+
+/** What an operator would want to know first, a sentence each. */
+function problems(stats: Stats): string[] {
+  const { workers, jobs } = stats;
+  const found: string[] = [];
+  if (connected(stats) === 0 && jobs.queued > 0)
+    found.push(`${plural(jobs.queued, 'job')} waiting, and no GPU is connected`);
+  if (workers.quarantined > 0) found.push(`sick: ${plural(workers.quarantined, 'GPU')} (gpuhub workers)`);
+  if (workers.offline > 0)
+    found.push(`away while leases run: ${plural(workers.offline, 'GPU')} (gpuhub workers)`);
+  return found;
+}
+
+function typeTable(screen: Screen, types: [string, Stats['by_type'][string]][]): string {
+  const rows = types
+    .sort(([, a], [, b]) => b.queued + b.active - (a.queued + a.active))
+    .map(([type, counts]) => [
+      visible(type),
+      count(counts.queued),
+      count(counts.active),
+      count(counts.completed),
+      count(counts.failed),
+      duration(counts.avg_run_ms),
+    ]);
+  const right = ['WAIT', 'RUN', 'DONE', 'FAILED', 'MEAN RUN'];
+  return table(screen, ['TYPE', ...right], rows, { right });
+}

@@ -1,0 +1,152 @@
+import { monotonic } from '../clock.ts';
+import { CLOSE } from '../errors.ts';
+import type { Role } from '../messages/shared.ts';
+
+/** What a connection needs of its socket; the adapter in server.ts owns `ws`. */
+export interface Wire {
+  /** Writes all texts as frames in one piece. */
+  write(texts: string[]): void;
+  /** Bytes that the kernel has not taken yet. */
+  buffered(): number;
+  ping(): void;
+  close(code: number, reason: string): void;
+  terminate(): void;
+}
+
+export interface Bounds {
+  soft_bytes: number;
+  hard_bytes: number;
+}
+
+/** How long a peer may take to answer our close before its socket is cut. */
+const CLOSE_TIMEOUT_MS = 2000;
+
+/**
+ * One peer. Its outbox is bounded: frames of one event-loop turn leave in one write; above the soft bound what may be
+ * coalesced waits, the newest by key; above the hard bound the peer is closed 4413 and resumes when it comes back.
+ */
+export class Connection {
+  readonly id: string;
+  readonly role: Role;
+  readonly client_id: string | undefined;
+  readonly #wire: Wire;
+  readonly #bounds: Bounds;
+  #outbox: string[] = [];
+  #outbox_bytes = 0;
+  readonly #latest = new Map<string, string>();
+  #scheduled = false;
+  #closed = false;
+  #heard_at = monotonic();
+  #pings = 0;
+  /** What the upper layers keep of this peer, e.g. its machine. */
+  machine: object | undefined;
+  /** Bad frames in a row. */
+  bad_frames = 0;
+  readonly #onClose: (() => void)[] = [];
+
+  constructor(id: string, role: Role, client_id: string | undefined, wire: Wire, bounds: Bounds) {
+    this.id = id;
+    this.role = role;
+    this.client_id = client_id;
+    this.#wire = wire;
+    this.#bounds = bounds;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Is the peer so far behind that only the newest of each kind should be sent? */
+  get behind(): boolean {
+    return this.#wire.buffered() + this.#outbox_bytes > this.#bounds.soft_bytes;
+  }
+
+  /** Queues a frame; it leaves with all others of this turn. */
+  send(text: string): void {
+    if (this.#closed) return;
+    this.#outbox.push(text);
+    this.#outbox_bytes += text.length;
+    if (this.#outbox_bytes + this.#wire.buffered() > this.#bounds.hard_bytes) {
+      this.#outbox = [];
+      this.close(CLOSE.slow_reader, 'too slow a reader');
+      return;
+    }
+    this.#schedule();
+  }
+
+  sendMessage(message: object): void {
+    this.send(JSON.stringify(message));
+  }
+
+  /** Queues a frame that a newer one of the same key may stand for while the peer is behind. */
+  sendLatest(key: string, text: string): void {
+    if (this.#closed) return;
+    if (!this.behind && this.#latest.size === 0) return this.send(text);
+    this.#latest.set(key, text);
+  }
+
+  /** Drops what waits for this key: something final came. */
+  forget(key: string): void {
+    if (this.#latest.size > 0) this.#latest.delete(key);
+  }
+
+  /** The kernel took what was written. */
+  drained(): void {
+    if (this.#latest.size === 0 || this.behind) return;
+    const texts = [...this.#latest.values()];
+    this.#latest.clear();
+    for (const text of texts) this.send(text);
+  }
+
+  close(code: number, reason: string): void {
+    if (this.#closed) return;
+    this.#flush();
+    this.ended();
+    this.#wire.close(code, reason);
+    setTimeout(() => this.#wire.terminate(), CLOSE_TIMEOUT_MS).unref();
+  }
+
+  onClose(listener: () => void): void {
+    this.#onClose.push(listener);
+  }
+
+  /** The socket is gone, or as good as gone. */
+  ended(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const listener of this.#onClose) listener();
+  }
+
+  /** Anything came from the peer. */
+  heard(): void {
+    this.#heard_at = monotonic();
+    this.#pings = 0;
+  }
+
+  /** Pings a silent peer, and cuts one that left two pings unanswered. Called about twice an interval. */
+  checkAlive(interval_ms: number): void {
+    if (monotonic() - this.#heard_at < interval_ms * (1 + this.#pings)) return;
+    if (this.#pings >= 2) {
+      this.ended();
+      this.#wire.terminate();
+      return;
+    }
+    this.#pings += 1;
+    this.#wire.ping();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    process.nextTick(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#scheduled = false;
+    if (this.#outbox.length === 0) return;
+    const texts = this.#outbox;
+    this.#outbox = [];
+    this.#outbox_bytes = 0;
+    this.#wire.write(texts);
+  }
+}

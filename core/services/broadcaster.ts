@@ -1,0 +1,220 @@
+import type { EventType, WatchLevel } from '../messages/job.ts';
+import { TERMINAL_EVENTS } from '../messages/job.ts';
+import { refOf } from '../store/keys.ts';
+import type { JobEvent, Store, StoredJob, StoredOutput } from '../store/store.ts';
+import { makeEvent } from '../store/effects.ts';
+
+/** Whoever is told events: a client's socket, or an HTTP answer. */
+export interface Listener {
+  event(event: JobEvent, frame: string): void;
+}
+
+interface Watch {
+  level: WatchLevel;
+  /** Events that must wait for an answer or a replay that belongs before them. */
+  held: JobEvent[] | null;
+  /** The last seq told, and the next output. */
+  seq: number;
+  output: number;
+}
+
+/** What a level leaves out beside the end of the job. */
+const ALL_ONLY: ReadonlySet<EventType> = new Set<EventType>(['job_queued', 'job_scheduled', 'job_assigned']);
+const UNNUMBERED: ReadonlySet<EventType> = new Set<EventType>(['job_progress', 'job_output']);
+
+export function frameOf(event: JobEvent): string {
+  const fields = event.fields === '' ? '' : `,${event.fields}`;
+  return `{"type":"${event.type}","job_id":"${event.job_id}","seq":${event.seq},"at":${event.at},"attempt":${event.attempt}${fields}}`;
+}
+
+const wants = (level: WatchLevel, type: EventType) =>
+  level === 'all' || TERMINAL_EVENTS.has(type) || (level === 'default' && !ALL_ONLY.has(type));
+
+const indexOf = (event: JobEvent) => Number(/^"index":(\d+)/.exec(event.fields)?.[1] ?? 0);
+
+/**
+ * Tells watchers of jobs what happens to them: each event once, `seq` strictly growing, the terminal one always. A frame
+ * for many watchers is written once.
+ */
+export class Broadcaster {
+  readonly #store: Store;
+  readonly #jobs = new Map<string, Map<Listener, Watch>>();
+  readonly #of = new Map<Listener, Set<string>>();
+
+  constructor(store: Store) {
+    this.#store = store;
+    store.onEffect(effect => {
+      if (effect.kind === 'event') this.#deliver(effect.event);
+    });
+    store.onUp(() => void this.#catchUp());
+  }
+
+  /** Sets a watch; its events wait until `open`, so that the answer comes first. */
+  hold(listener: Listener, ref: string, level: WatchLevel): void {
+    let watchers = this.#jobs.get(ref);
+    if (watchers === undefined) this.#jobs.set(ref, (watchers = new Map()));
+    const before = watchers.get(listener);
+    // A resubmission does not take back what is being told already.
+    if (before) {
+      if (level === 'all' || before.level === 'end') before.level = level;
+      before.held ??= [];
+      return;
+    }
+    watchers.set(listener, { level, held: [], seq: 0, output: 0 });
+    let refs = this.#of.get(listener);
+    if (refs === undefined) this.#of.set(listener, (refs = new Set()));
+    refs.add(ref);
+  }
+
+  /** Lets the events of a watch go out. */
+  open(listener: Listener, ref: string): void {
+    const watch = this.#jobs.get(ref)?.get(listener);
+    if (!watch?.held) return;
+    const { held } = watch;
+    watch.held = null;
+    for (const event of held) this.#tell(listener, watch, event, frameOf(event));
+  }
+
+  drop(listener: Listener, ref: string): void {
+    const watchers = this.#jobs.get(ref);
+    watchers?.delete(listener);
+    if (watchers?.size === 0) this.#jobs.delete(ref);
+    const refs = this.#of.get(listener);
+    refs?.delete(ref);
+    if (refs?.size === 0) this.#of.delete(listener);
+  }
+
+  /** The listener is gone. */
+  dropAll(listener: Listener): void {
+    for (const ref of [...(this.#of.get(listener) ?? [])]) this.drop(listener, ref);
+  }
+
+  watching(listener: Listener): number {
+    return this.#of.get(listener)?.size ?? 0;
+  }
+
+  /**
+   * Watches jobs as they are from now on. `answer` is called with their records, then what happened after the given seq
+   * and output follows, then live events.
+   *
+   * @throws HubError `unavailable`
+   */
+  async watch(
+    listener: Listener,
+    job_ids: string[],
+    after: { seq: Record<string, number>; output: Record<string, number> },
+    answer: (jobs: (StoredJob | null)[]) => void,
+  ): Promise<void> {
+    const ids = [...new Set(job_ids)];
+    for (const id of ids) {
+      // A new watch replaces the former one.
+      this.drop(listener, refOf(id));
+      this.hold(listener, refOf(id), 'all');
+    }
+    let jobs: (StoredJob | null)[];
+    let outputs: StoredOutput[][];
+    try {
+      jobs = await this.#store.watch(ids, 'all');
+      outputs = await Promise.all(jobs.map(job => this.#keptOutputs(job, after)));
+    } catch (error) {
+      for (const id of ids) this.drop(listener, refOf(id));
+      throw error;
+    }
+    answer(jobs);
+    jobs.forEach((job, i) => {
+      const ref = refOf(ids[i] as string);
+      if (job === null) return this.drop(listener, ref);
+      this.#replay(listener, job, outputs[i] as StoredOutput[], own(after.seq, ids[i] as string));
+    });
+  }
+
+  async #keptOutputs(job: StoredJob | null, after: { seq: Record<string, number>; output: Record<string, number> }): Promise<StoredOutput[]> {
+    if (job === null || job.packed.oi === undefined) return [];
+    const id = job.ref.slice(job.ref.indexOf('/') + 1);
+    const [seq, output] = [own(after.seq, id), own(after.output, id)];
+    if (seq === undefined && output === undefined) return [];
+    // An index belongs to the assignment its seq falls in: of a newer one everything is told.
+    const same = output !== undefined && (seq === undefined || seq >= (job.packed.an ?? 0));
+    if (output === undefined && seq !== undefined && seq >= (job.packed.an ?? 0)) return [];
+    return this.#store.outputs(id, same ? output : -1);
+  }
+
+  /** What was kept, in the order in which it happened, then what came meanwhile. */
+  #replay(listener: Listener, job: StoredJob, outputs: StoredOutput[], after_seq: number | undefined): void {
+    const watch = this.#jobs.get(job.ref)?.get(listener);
+    if (!watch) return;
+    const held = watch.held ?? [];
+    watch.held = null;
+    watch.seq = after_seq ?? job.packed.n;
+    watch.output = 0;
+    const events = after_seq === undefined ? [] : job.eventsAfter(after_seq);
+    const end = events.findIndex(event => event.type === 'job_cancelling' || TERMINAL_EVENTS.has(event.type));
+    const before = end < 0 ? events : events.slice(0, end);
+    for (const event of before) this.#tell(listener, watch, event, frameOf(event));
+    this.#replayOutputs(listener, watch, job, outputs);
+    for (const event of end < 0 ? [] : events.slice(end)) this.#tell(listener, watch, event, frameOf(event));
+    watch.output = Math.max(watch.output, job.packed.oi ?? 0);
+    watch.seq = Math.max(watch.seq, job.packed.n);
+    if (job.ended) return this.drop(listener, job.ref);
+    for (const event of held) this.#tell(listener, watch, event, frameOf(event));
+  }
+
+  #replayOutputs(listener: Listener, watch: Watch, job: StoredJob, outputs: StoredOutput[]): void {
+    const d = job.packed;
+    const make = (type: EventType, parts: (string | number)[]) =>
+      makeEvent(type, job.ref, watch.seq, Math.floor(d.n / 1000), d.at ?? 0, parts);
+    for (const { index, data } of outputs) {
+      const event = make('job_output', [index, data]);
+      listener.event(event, frameOf(event));
+      watch.output = index + 1;
+    }
+  }
+
+  #deliver(event: JobEvent): void {
+    const watchers = this.#jobs.get(event.ref);
+    if (watchers === undefined) return;
+    let frame: string | undefined;
+    for (const [listener, watch] of [...watchers]) {
+      if (watch.held) watch.held.push(event);
+      else this.#tell(listener, watch, event, (frame ??= frameOf(event)));
+    }
+  }
+
+  #tell(listener: Listener, watch: Watch, event: JobEvent, frame: string): void {
+    if (UNNUMBERED.has(event.type)) {
+      if (event.type === 'job_output') {
+        const index = indexOf(event);
+        if (index < watch.output) return;
+        watch.output = index + 1;
+      }
+      if (watch.level !== 'end') listener.event(event, frame);
+      return;
+    }
+    if (event.seq <= watch.seq) return;
+    watch.seq = event.seq;
+    if (event.type === 'job_assigned') watch.output = 0;
+    if (wants(watch.level, event.type)) listener.event(event, frame);
+    if (TERMINAL_EVENTS.has(event.type)) this.drop(listener, event.ref);
+  }
+
+  /** Hints may have been missed: tell what the records say happened since. */
+  async #catchUp(): Promise<void> {
+    const ids = [...this.#jobs.keys()].map(ref => ref.slice(ref.indexOf('/') + 1));
+    for (let i = 0; i < ids.length; i += 100) {
+      const part = ids.slice(i, i + 100);
+      const jobs = await this.#store.watch(part, 'all').catch(() => []);
+      for (const job of jobs) {
+        if (job === null) continue;
+        for (const [listener, watch] of [...(this.#jobs.get(job.ref) ?? [])]) {
+          if (watch.held) continue;
+          for (const event of job.eventsAfter(watch.seq)) this.#tell(listener, watch, event, frameOf(event));
+        }
+      }
+    }
+  }
+}
+
+/** User-given keys are looked up as own properties only. */
+function own(record: Record<string, number>, key: string): number | undefined {
+  return Object.hasOwn(record, key) ? record[key] : undefined;
+}

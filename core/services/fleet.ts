@@ -1,0 +1,428 @@
+import type { RedisClock } from '../clock.ts';
+import type { Config } from '../config.ts';
+import type { Connection } from '../connections/connection.ts';
+import { CLOSE, HubError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { HeldLease } from '../messages/fields.ts';
+import type { MessageOf } from '../messages/protocol.ts';
+import type { WorkerState } from '../messages/stats.ts';
+import { WORKER_STATES } from '../messages/stats.ts';
+import type { Gpu, WorkerRecord } from '../messages/worker.ts';
+import { idOf, refOf } from '../store/keys.ts';
+import type { Claimed, Effect, Held, HeldAnswer, Store } from '../store/store.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { type Machine, Slot } from './slot.ts';
+
+type Register = MessageOf<'worker', 'register_worker'>;
+type Heartbeat = MessageOf<'worker', 'worker_heartbeat'>;
+export type WorkerChange = 'connected' | 'updated' | 'disconnected';
+
+/** Only such a lease can be one of ours; anything else is another lease, not a bad message. */
+const OUR_LEASE = /^\d+-[A-Za-z0-9_-]{22}$/;
+
+/** The machines that are connected to this hub: registration, heartbeats, assignments, drains. */
+export class Fleet {
+  readonly dispatcher: Dispatcher;
+  readonly #store: Store;
+  readonly #config: Config;
+  readonly #clock: RedisClock;
+  readonly #log: Log;
+  readonly #machines = new Map<string, Machine>();
+  /** Part of each fence, so that claims from before a registration do not pass for claims after it. */
+  #registrations = 0;
+  /** Slots whose record changed since it was last told. */
+  readonly #changed = new Map<string, WorkerRecord>();
+  readonly #onChange: ((change: WorkerChange, record: WorkerRecord, reason?: string) => void)[] = [];
+
+  constructor(store: Store, config: Config, clock: RedisClock, log: Log) {
+    this.#store = store;
+    this.#config = config;
+    this.#clock = clock;
+    this.#log = log;
+    this.dispatcher = new Dispatcher(
+      store,
+      log,
+      (slot, job) => this.#assign(slot, job),
+      slot => this.#replaced(slot.machine),
+    );
+    store.onEffect(effect => this.#effect(effect));
+  }
+
+  onChange(listener: (change: WorkerChange, record: WorkerRecord, reason?: string) => void): void {
+    this.#onChange.push(listener);
+  }
+
+  get machines(): Machine[] {
+    return [...this.#machines.values()];
+  }
+
+  /** How many of this hub's workers are in each state. */
+  get states(): Record<WorkerState, number> {
+    const states = Object.fromEntries(WORKER_STATES.map(state => [state, 0])) as Record<WorkerState, number>;
+    for (const machine of this.#machines.values()) {
+      for (const slot of machine.slots.values()) states[slot.status] += 1;
+    }
+    return states;
+  }
+
+  /** The records that changed since the last call. */
+  takeChanged(): WorkerRecord[] {
+    const records = [...this.#changed.values()];
+    this.#changed.clear();
+    return records;
+  }
+
+  machineOf(connection: Connection): Machine | undefined {
+    const machine = connection.machine as Machine | undefined;
+    return machine && !machine.gone ? machine : undefined;
+  }
+
+  slotOf(worker_id: string): Slot | undefined {
+    const at = worker_id.lastIndexOf(':gpu');
+    return this.#machines.get(worker_id.slice(0, at))?.slots.get(Number(worker_id.slice(at + 4)));
+  }
+
+  /**
+   * Makes this connection the machine's only one. What it names goes on or is told to stop; no job is assigned before
+   * `answer` was called.
+   *
+   * @throws HubError `unavailable`
+   */
+  async register(
+    connection: Connection,
+    message: Register,
+    answer: (jobs: (HeldLease & HeldAnswer)[]) => void,
+  ): Promise<void> {
+    const gpus =
+      message.gpus ?? Array.from({ length: message.gpu_count ?? 1 }, (_, index): Gpu => ({ index }));
+    const running = message.running ?? [];
+    const fence = `${this.#store.hub_id}:${connection.id}.${this.#registrations++}`;
+    const ours = running.filter(lease => OUR_LEASE.test(lease.lease_id));
+    const reply = await this.#store.register(
+      message.machine_id,
+      fence,
+      gpus.map(gpu => gpu.index),
+      ours.map(toHeld),
+    );
+    if (connection.closed) {
+      await this.#store.disconnect(message.machine_id, fence);
+      return;
+    }
+    this.#forget(connection, message.machine_id);
+    const machine = this.#build(connection, fence, message, gpus);
+    const answers = new Map(ours.map((lease, i) => [lease, reply.answers[i] as HeldAnswer]));
+    answer(
+      running.map(lease => ({ ...lease, ...(answers.get(lease) ?? { action: 'abandon', next_output: 0 }) })),
+    );
+    for (const [index, held] of reply.slots) {
+      const slot = machine.slots.get(index);
+      if (slot) slot.lease = { ref: held.ref, lease_id: held.lease_id, mark: held.mark, signature: null };
+    }
+    for (const [index, why] of reply.drained) {
+      const slot = machine.slots.get(index);
+      if (slot) slot.operator = JSON.parse(why);
+    }
+    this.#sayAgain(machine, running, answers);
+    for (const slot of machine.slots.values()) {
+      this.dispatcher.add(slot);
+      this.#tell('connected', slot);
+    }
+    this.#log.info(
+      { machine_id: machine.machine_id, slots: machine.slots.size, running: running.length },
+      'machine registered',
+    );
+  }
+
+  /** A machine that was away learns of what was asked of it meanwhile. */
+  #sayAgain(machine: Machine, running: HeldLease[], answers: Map<HeldLease, HeldAnswer>): void {
+    for (const lease of running) {
+      if (answers.get(lease)?.action !== 'cancel') continue;
+      this.#sendCancel(machine, lease.job_id, lease.lease_id, 'cancelled', this.#config.CANCEL_GRACE_MS);
+      for (const slot of machine.slots.values())
+        if (slot.lease?.lease_id === lease.lease_id) slot.stopping = true;
+    }
+    const drained = [...machine.slots.values()].filter(slot => slot.operator);
+    if (drained.length > 0) this.#sayDrain(machine, drained);
+  }
+
+  #build(connection: Connection, fence: string, message: Register, gpus: Gpu[]): Machine {
+    const now = this.#clock.now();
+    const machine: Machine = {
+      machine_id: message.machine_id,
+      connection,
+      fence,
+      slots: new Map(),
+      version: message.version ?? null,
+      connected_at: now,
+      gone: false,
+    };
+    for (const gpu of gpus) {
+      const profile = {
+        job_types: message.job_types,
+        gpu_name: gpu.name ?? null,
+        vram_mb: gpu.vram_mb ?? null,
+        models: message.models ?? [],
+        labels: message.labels ?? {},
+      };
+      const slot = new Slot(machine, gpu, profile, now);
+      slot.drained = message.draining ?? false;
+      machine.slots.set(gpu.index, slot);
+    }
+    connection.machine = machine;
+    this.#machines.set(machine.machine_id, machine);
+    return machine;
+  }
+
+  /** Registration replaces: the same socket may have said other things before, another may have had the machine. */
+  #forget(connection: Connection, machine_id: string): void {
+    const before = this.machineOf(connection);
+    if (before) {
+      this.#retire(before);
+      if (before.machine_id !== machine_id) {
+        // The socket speaks for another machine now: the old one is gone, its leases run.
+        this.#store.disconnect(before.machine_id, before.fence).catch(() => undefined);
+      }
+    }
+    const other = this.#machines.get(machine_id);
+    if (other) this.#replaced(other);
+  }
+
+  #retire(machine: Machine): void {
+    machine.gone = true;
+    for (const slot of machine.slots.values()) this.dispatcher.remove(slot);
+    if (this.#machines.get(machine.machine_id) === machine) this.#machines.delete(machine.machine_id);
+  }
+
+  /** Another connection has the machine: the newest wins. */
+  #replaced(machine: Machine): void {
+    if (machine.gone) return;
+    this.#retire(machine);
+    machine.connection.close(CLOSE.replaced, 'the machine registered again elsewhere');
+  }
+
+  /** The socket is gone: the machine's leases run on, and it is offline while they do. */
+  async disconnected(connection: Connection): Promise<void> {
+    const machine = this.machineOf(connection);
+    if (machine === undefined) return;
+    this.#retire(machine);
+    this.#log.info({ machine_id: machine.machine_id }, 'machine disconnected');
+    const held = new Set(await this.#store.disconnect(machine.machine_id, machine.fence).catch(() => []));
+    // It may be back already, here or elsewhere: then its records are the newer ones.
+    if (this.#machines.has(machine.machine_id)) return;
+    for (const slot of machine.slots.values()) {
+      this.#changed.delete(slot.worker_id);
+      this.#emit('disconnected', slot.record(null), 'connection lost');
+    }
+    const records = [...machine.slots.values()];
+    const away = records.filter(slot => held.has(slot.index));
+    const left = records.filter(slot => !held.has(slot.index));
+    await this.#store.putWorkers(away.map(slot => slot.record(null))).catch(() => undefined);
+    await this.#store.dropWorkers(left.map(slot => slot.worker_id)).catch(() => undefined);
+  }
+
+  /**
+   * Renews what the heartbeat names. Idle machines cost no Redis command.
+   *
+   * @returns the leases that are not the present ones, and the next output wanted of the others
+   * @throws HubError `unavailable`
+   */
+  async heartbeat(
+    machine: Machine,
+    message: Heartbeat,
+  ): Promise<{ abandon: HeldLease[]; outputs: Record<string, number> }> {
+    this.#notice(machine, message);
+    const abandon = message.running.filter(lease => !OUR_LEASE.test(lease.lease_id));
+    const named = message.running.filter(lease => OUR_LEASE.test(lease.lease_id));
+    const outputs: Record<string, number> = {};
+    const busy = [...machine.slots.values()].some(slot => slot.lease !== null);
+    if (named.length === 0 && !busy) return { abandon, outputs };
+
+    const reply = await this.#store.renew(machine.machine_id, machine.fence, named.map(toHeld));
+    if (reply === null) {
+      this.#replaced(machine);
+      return { abandon: [], outputs };
+    }
+    named.forEach((lease, i) => {
+      const { action, next_output } = reply.answers[i] as HeldAnswer;
+      if (action === 'abandon') abandon.push(lease);
+      else {
+        outputs[lease.lease_id] = next_output;
+        this.#renewed(machine, lease);
+      }
+    });
+    for (const index of reply.freed) this.free(machine.slots.get(index), null);
+    return { abandon, outputs };
+  }
+
+  #notice(machine: Machine, message: Heartbeat): void {
+    const now = this.#clock.now();
+    for (const slot of machine.slots.values()) slot.last_seen_at = now;
+    for (const said of message.workers) {
+      const slot = this.#ownSlot(machine, said.worker_id);
+      if (!slot) continue;
+      slot.vram_total_mb = said.vram_total_mb ?? slot.vram_total_mb;
+      slot.telemetry = {
+        gpu_util: said.gpu_util ?? null,
+        vram_used_mb: said.vram_used_mb ?? null,
+        temperature_c: said.temperature_c ?? null,
+        power_w: said.power_w ?? null,
+        loaded_models: said.loaded_models ?? null,
+      };
+      this.#tell('updated', slot);
+    }
+  }
+
+  /** A lease that had run out is the present one again. */
+  #renewed(machine: Machine, lease: HeldLease): void {
+    for (const slot of machine.slots.values()) {
+      if (slot.lease?.lease_id === lease.lease_id) slot.lease.mark = null;
+    }
+  }
+
+  #ownSlot(machine: Machine, worker_id: string): Slot | undefined {
+    const slot = this.slotOf(worker_id);
+    return slot?.machine === machine ? slot : undefined;
+  }
+
+  /** The slot with this lease, if this hub knows of it. */
+  slotWith(machine: Machine, lease_id: string): Slot | undefined {
+    for (const slot of machine.slots.values()) if (slot.lease?.lease_id === lease_id) return slot;
+    return undefined;
+  }
+
+  /**
+   * The slot's lease is over, as far as the worker is concerned: it can be given the next job. Called in the turn of the
+   * terminal message, so that the claim goes to Redis with it; Redis refuses it if the lease was not over.
+   *
+   * @param lease_id only if it still has this one; null for any
+   */
+  free(slot: Slot | undefined, lease_id: string | null): void {
+    if (!slot?.lease || (lease_id !== null && slot.lease.lease_id !== lease_id)) return;
+    slot.lease = null;
+    slot.stopping = false;
+    this.dispatcher.settle(slot);
+    this.#tell('updated', slot);
+  }
+
+  /** Redis did not take the terminal message: the slot is not free after all. */
+  keep(slot: Slot, lease: NonNullable<Slot['lease']>): void {
+    if (slot.lease || slot.machine.gone) return;
+    slot.lease = lease;
+    this.dispatcher.settle(slot);
+    this.#tell('updated', slot);
+  }
+
+  /** The worker's own drain. @returns the workers it concerns */
+  drain(machine: Machine, worker_ids: string[] | undefined, reason: string | undefined): string[] {
+    return this.#setDrain(machine, worker_ids, reason ?? true);
+  }
+
+  resume(machine: Machine, worker_ids: string[] | undefined): string[] {
+    return this.#setDrain(machine, worker_ids, false);
+  }
+
+  /** @throws HubError `not_found` when a worker is not of this machine */
+  #setDrain(machine: Machine, worker_ids: string[] | undefined, drained: string | boolean): string[] {
+    const slots = worker_ids?.map(worker_id => {
+      const slot = this.#ownSlot(machine, worker_id);
+      if (slot === undefined)
+        throw new HubError('not_found', `field "worker_ids": ${worker_id} is no worker of this machine`);
+      return slot;
+    }) ?? [...machine.slots.values()];
+    for (const slot of slots) {
+      slot.drained = drained;
+      this.dispatcher.settle(slot);
+      this.#tell('updated', slot);
+    }
+    return slots.map(slot => slot.worker_id);
+  }
+
+  /** Sends a job to its worker; one whose machine left meanwhile goes back at once. */
+  #assign(slot: Slot, job: Extract<Claimed, { outcome: 'job' | 'held' }>): void {
+    const { machine } = slot;
+    const { ref, lease_id, attempt, body, signature } = job;
+    if (machine.gone || machine.connection.closed) {
+      const giveBack = {
+        ref,
+        lease_id,
+        machine_id: machine.machine_id,
+        kind: 'undelivered',
+        payload: '',
+        retryable: true,
+      } as const;
+      this.#store.finish(giveBack, () => undefined);
+      return;
+    }
+    if (slot.lease?.lease_id === lease_id || slot.sent === lease_id) return;
+    slot.lease = { ref, lease_id, mark: null, signature };
+    slot.sent = lease_id;
+    machine.connection.send(
+      `{"type":"job_assigned","job_id":"${idOf(ref)}","lease_id":"${lease_id}","worker_id":"${slot.worker_id}","gpus":[${slot.index}],"attempt":${attempt},${body}}`,
+    );
+    this.#tell('updated', slot);
+  }
+
+  #effect(effect: Effect): void {
+    switch (effect.kind) {
+      case 'wake':
+        return this.dispatcher.wake(effect.signature);
+      case 'signature':
+        return this.dispatcher.introduce(effect.signature);
+      case 'cancel': {
+        const slot = this.slotOf(effect.worker_id);
+        if (slot?.lease?.lease_id !== effect.lease_id) return;
+        slot.stopping = true;
+        this.#sendCancel(slot.machine, idOf(effect.ref), effect.lease_id, effect.reason, effect.grace_ms);
+        return this.#tell('updated', slot);
+      }
+      case 'drain':
+        return this.#operatorDrain(effect.worker_id, effect.why);
+      case 'replaced': {
+        const machine = this.#machines.get(effect.machine_id);
+        if (machine?.fence === effect.connection) this.#replaced(machine);
+        return;
+      }
+      case 'lost': {
+        const slot = this.slotOf(effect.worker_id);
+        if (slot?.lease?.lease_id !== effect.lease_id) return;
+        slot.lease.mark = effect.mark;
+        return this.#tell('updated', slot);
+      }
+      default:
+        return;
+    }
+  }
+
+  #sendCancel(machine: Machine, job_id: string, lease_id: string, reason: string, grace_ms: number): void {
+    machine.connection.sendMessage({ type: 'cancel_job', job_id, lease_id, reason, grace_ms });
+  }
+
+  #operatorDrain(worker_id: string, why: string | null): void {
+    const slot = this.slotOf(worker_id);
+    if (!slot) return;
+    slot.operator = why === null ? null : JSON.parse(why);
+    this.dispatcher.settle(slot);
+    this.#tell('updated', slot);
+    if (slot.operator) this.#sayDrain(slot.machine, [slot]);
+    else slot.machine.connection.sendMessage({ type: 'worker_resumed', worker_ids: [worker_id] });
+  }
+
+  #sayDrain(machine: Machine, slots: Slot[]): void {
+    const reason = slots[0]?.operator?.reason;
+    const worker_ids = slots.map(slot => slot.worker_id);
+    machine.connection.sendMessage({ type: 'worker_draining', worker_ids, ...(reason ? { reason } : {}) });
+  }
+
+  #tell(change: 'connected' | 'updated', slot: Slot): void {
+    if (slot.machine.gone) return;
+    const record = slot.record(this.#store.hub_id);
+    this.#changed.set(slot.worker_id, record);
+    if (change === 'connected') this.#emit(change, record);
+  }
+
+  #emit(change: WorkerChange, record: WorkerRecord, reason?: string): void {
+    for (const listener of this.#onChange) listener(change, record, reason);
+  }
+}
+
+const toHeld = (lease: HeldLease): Held => ({ ref: refOf(lease.job_id), lease_id: lease.lease_id });

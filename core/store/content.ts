@@ -1,0 +1,92 @@
+import { createHash } from 'node:crypto';
+import { encode } from '@msgpack/msgpack';
+import { canonicalJson } from '../messages/json.ts';
+import type { Requirements } from '../messages/fields.ts';
+import { BACKOFF_MS_DEFAULT, type Submission } from '../messages/job.ts';
+import { constantsOf } from './records.ts';
+
+/** What Redis is given of a submission: texts that are equal exactly when the contents are. */
+export interface Content {
+  /** Members that a worker is sent. */
+  b: string;
+  /** The other members that are not defaults. */
+  o: string;
+  params_bytes: number;
+  signature: string;
+  definition: string;
+  constants: Buffer;
+  /** ms, or `+` ms of delay, or empty. */
+  run_at: string;
+}
+
+/** Any-of lists in one order, empty wishes left out: equal needs have equal texts. */
+export function canonicalRequirements(requirements: Requirements | undefined): string {
+  if (requirements === undefined) return '{}';
+  const { min_vram_mb, gpu_model, models, labels, prefer_model } = requirements;
+  const set = (list: string[]) => [...new Set(list)].sort();
+  const canonical: Record<string, unknown> = {};
+  if (min_vram_mb) canonical['min_vram_mb'] = min_vram_mb;
+  if (gpu_model) canonical['gpu_model'] = set(gpu_model);
+  if (models?.length) canonical['models'] = set(models);
+  if (labels && Object.keys(labels).length > 0) {
+    canonical['labels'] = Object.fromEntries(
+      Object.entries(labels).map(([key, value]) => [
+        key,
+        Array.isArray(value) ? (value.length === 1 ? value[0] : set(value)) : value,
+      ]),
+    );
+  }
+  if (prefer_model !== undefined) canonical['prefer_model'] = prefer_model;
+  return canonicalJson(canonical, 'requirements');
+}
+
+/** 96 bits name a waiting line: a clash would need 2^48 of them. */
+const SIGNATURE_BYTES = 12;
+const signatures = new Map<string, string>();
+/** Definitions of which the hash is remembered: most jobs have one of few. */
+const REMEMBERED_MAX = 5000;
+
+function signatureOf(definition: string): string {
+  const known = signatures.get(definition);
+  if (known !== undefined) return known;
+  if (signatures.size >= REMEMBERED_MAX) signatures.clear();
+  const hash = createHash('sha256')
+    .update(definition)
+    .digest()
+    .subarray(0, SIGNATURE_BYTES)
+    .toString('base64url');
+  signatures.set(definition, hash);
+  return hash;
+}
+
+/**
+ * The stored form of a submission. @throws HubError `invalid_message` when params or metadata are nested too deeply
+ */
+export function contentOf(job: Submission, more: { client_id?: string; retry_of?: string } = {}): Content {
+  const params = canonicalJson(job.params, 'params');
+  const requirements = canonicalRequirements(job.requirements);
+  const metadata = job.metadata === undefined ? 'null' : canonicalJson(job.metadata, 'metadata');
+  const definition = `["${job.job_type}",${requirements}]`;
+  return {
+    b: `"job_type":"${job.job_type}","max_attempts":${job.max_attempts},"run_timeout_ms":${job.run_timeout_ms ?? null},"metadata":${metadata},"params":${params}`,
+    o: others(job),
+    params_bytes: Buffer.byteLength(params),
+    signature: signatureOf(definition),
+    definition,
+    constants: Buffer.from(encode(constantsOf({ ...job, ...more }))),
+    run_at:
+      job.delay_ms !== undefined ? `+${job.delay_ms}` : job.run_at !== undefined ? String(job.run_at) : '',
+  };
+}
+
+function others(job: Submission): string {
+  const members: string[] = [];
+  if (job.requirements !== undefined)
+    members.push(`"requirements":${canonicalJson(job.requirements, 'requirements')}`);
+  if (job.priority !== 0) members.push(`"priority":${job.priority}`);
+  if (job.backoff_ms !== BACKOFF_MS_DEFAULT) members.push(`"backoff_ms":${job.backoff_ms}`);
+  for (const field of ['delay_ms', 'run_at', 'start_timeout_ms', 'progress_timeout_ms'] as const) {
+    if (job[field] !== undefined) members.push(`"${field}":${job[field]}`);
+  }
+  return members.join(',');
+}

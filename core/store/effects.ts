@@ -1,0 +1,138 @@
+import type { EventType } from '../messages/job.ts';
+import { idOf } from './keys.ts';
+
+/** An event of a job as text members, ready to be put into a frame. */
+export interface JobEvent {
+  type: EventType;
+  ref: string;
+  job_id: string;
+  seq: number;
+  at: number;
+  attempt: number;
+  /** The further fields of the event as JSON members, e.g. `"worker_id":"m1:gpu0"`; may be empty. */
+  fields: string;
+}
+
+/** What a script made happen beside its reply; texts of lua/lib/emit.lua. */
+export type Effect =
+  | { kind: 'event'; event: JobEvent }
+  /** A queue got a job. */
+  | { kind: 'wake'; signature: string }
+  /** A delayed job is due at this time (ms). */
+  | { kind: 'due'; at: number }
+  /** A signature nobody knew. */
+  | { kind: 'signature'; signature: string }
+  /** The worker must stop a job. */
+  | { kind: 'cancel'; ref: string; worker_id: string; lease_id: string; reason: string; grace_ms: number }
+  /** The worker lost its lease: x it ran out, t it was taken away. */
+  | { kind: 'lost'; worker_id: string; lease_id: string; mark: 'x' | 't' }
+  /** An operator's word on a worker; `why` null to resume. */
+  | { kind: 'drain'; worker_id: string; why: string | null }
+  /** Another connection registered the machine. */
+  | { kind: 'replaced'; machine_id: string; connection: string };
+
+const member = (name: string, json: string | undefined) =>
+  json === undefined || json === '' ? '' : `"${name}":${json}`;
+const members = (...all: string[]) => all.filter(text => text !== '').join(',');
+const quoted = (text: string) => `"${text}"`;
+
+type Fields = (parts: string[]) => string;
+
+/** The further fields of each event from its lines; ids and names need no escapes, the rest is JSON already. */
+const FIELDS: Record<EventType, Fields> = {
+  job_queued: ([position, reason]) =>
+    members(member('position', position), member('reason', quoted(reason as string))),
+  job_scheduled: ([run_at]) => member('run_at', run_at),
+  job_assigned: ([worker]) => member('worker_id', quoted(worker as string)),
+  job_started: ([worker]) => member('worker_id', quoted(worker as string)),
+  job_progress: ([progress, message, data]) =>
+    members(member('progress', progress), member('message', message), member('data', data)),
+  job_output: ([index, data]) => members(member('index', index), member('data', data)),
+  job_output_gap: ([from, to]) => members(member('from', from), member('to', to)),
+  job_retrying: ([run_at, most, error]) =>
+    members(member('run_at', run_at), member('max_attempts', most), member('error', error)),
+  job_cancelling: ([reason]) => member('reason', reason),
+  job_completed: ([worker, queued_ms, run_ms, result]) =>
+    members(
+      member('worker_id', quoted(worker as string)),
+      member('queued_ms', queued_ms),
+      member('run_ms', run_ms),
+      member('result', result),
+    ),
+  job_failed: ([worker, error]) =>
+    members(member('worker_id', worker ? quoted(worker) : 'null'), member('error', error)),
+  job_cancelled: ([reason]) => member('reason', reason),
+  job_expired: () => '',
+};
+
+/** Makes an event from its parts; the same for live events and for replays. */
+export function makeEvent(
+  type: EventType,
+  ref: string,
+  seq: number,
+  at: number,
+  attempt: number,
+  parts: (string | number)[],
+): JobEvent {
+  return { type, ref, job_id: idOf(ref), seq, at, attempt, fields: FIELDS[type](parts.map(String)) };
+}
+
+/** Reads one effect. `resultOf` knows the result of a job completed by this hub, which Redis does not send back. */
+export function parseEffect(text: string, resultOf?: (ref: string) => string | undefined): Effect {
+  const [kind, ...rest] = text.split('\n') as [string, ...string[]];
+  switch (kind) {
+    case 'wake':
+      return { kind, signature: rest[0] as string };
+    case 'signature':
+      return { kind, signature: rest[0] as string };
+    case 'due':
+      return { kind, at: Number(rest[0]) };
+    case 'drain':
+      return { kind, worker_id: rest[0] as string, why: rest[1] ? rest[1] : null };
+    case 'lost': {
+      const [, , , , worker_id, lease_id, mark] = rest as [
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        'x' | 't',
+      ];
+      return { kind, worker_id, lease_id, mark };
+    }
+    case 'replaced':
+      return { kind, machine_id: rest[0] as string, connection: rest[1] as string };
+    case 'cancel':
+      return cancelOrder(rest);
+    default: {
+      const [ref, seq, at, attempt, ...parts] = rest as [string, string, string, string, ...string[]];
+      if (kind === 'job_completed' && parts[3] === undefined) parts[3] = resultOf?.(ref) ?? 'null';
+      const event = makeEvent(kind as EventType, ref, Number(seq), Number(at), Number(attempt), parts);
+      return { kind: 'event', event };
+    }
+  }
+}
+
+function cancelOrder(rest: string[]): Effect {
+  const [ref, , , , worker_id, lease_id, reason, grace] = rest as [
+    string,
+    string,
+    string,
+    string,
+    string,
+    string,
+    string,
+    string,
+  ];
+  // A cancel's reason is a JSON string or nothing, a timeout's a bare word.
+  const words = reason.startsWith('"') ? (JSON.parse(reason) as string) : reason;
+  return {
+    kind: 'cancel',
+    ref,
+    worker_id,
+    lease_id,
+    reason: words === '' ? 'cancelled' : words,
+    grace_ms: Number(grace),
+  };
+}

@@ -1,0 +1,39 @@
+import type { Config } from '../config.ts';
+import { type KeyName, LAYOUT_VERSION } from './keys.ts';
+import type { RedisLink } from './redis_link.ts';
+
+/** What all hubs on one Redis must agree on. */
+const SHARED = ['LEASE_MS', 'PRIORITY_AGING_MS'] as const;
+
+/**
+ * The first hub writes what all hubs must share; a later one that differs does not start. An empty Redis without other
+ * hubs takes new values.
+ *
+ * @throws Error with a sentence that names the setting
+ */
+export async function checkLayout(
+  link: RedisLink,
+  key: (name: KeyName) => string,
+  config: Config,
+): Promise<void> {
+  const mine: Record<string, string> = { version: String(LAYOUT_VERSION) };
+  for (const name of SHARED) mine[name] = String(config[name]);
+  const jobs = (await link.call('ZCARD', key('all'))) as number;
+  const hubs = (await link.call('ZCARD', key('hubs'))) as number;
+  if (jobs === 0 && hubs === 0) await link.call('DEL', key('layout'));
+  for (const [name, value] of Object.entries(mine)) await link.call('HSETNX', key('layout'), name, value);
+
+  const names = Object.keys(mine);
+  const kept = (await link.call('HMGET', key('layout'), ...names)) as string[];
+  names.forEach((name, i) => {
+    if (kept[i] === mine[name]) return;
+    if (name === 'version') {
+      throw new Error(
+        `Redis holds jobs in layout ${kept[i]}, this hub knows layout ${LAYOUT_VERSION}: use a hub of the version that wrote them`,
+      );
+    }
+    throw new Error(
+      `${name} is ${kept[i]} for the hubs on this Redis, but ${mine[name]} here: all hubs must share it`,
+    );
+  });
+}

@@ -1,0 +1,120 @@
+#!lua flags=allow-oom
+--- @include "lib/lease"
+-- The terminal messages of workers. What it answers is final: a repeat gets the same answer.
+--
+-- KEYS  the shard's tag
+-- ARGV  hub, jitter of back-offs (around 1), then for each message: ref, lease, machine, kind (c completed, f failed,
+--       x cancelled, r released, j rejected, u never delivered), payload (result or error, JSON), retryable 0 or 1
+-- REPLY for each {accepted 1 or 0, code, queued_ms, run_ms, worker whose slot got free or ''}
+local STRIDE = 6
+local JITTER = tonumber(ARGV[2])
+local OUTCOME = { x = 'cancelled', r = 'released', j = 'rejected', u = 'undelivered' }
+
+local function accepted(job, kind)
+  job.tt = kind
+  return { 1, '' }
+end
+
+local function refused(code)
+  return { 0, code }
+end
+
+-- It was asked to stop, so it can only end cancelled; work that was done all the same is refused.
+local function finish_cancelling(ref, job, kind)
+  local answer
+  if kind == 'c' or kind == 'f' then
+    job.lc = 1
+    answer = refused('conflict')
+  else
+    answer = accepted(job, kind)
+  end
+  end_cancelled(ref, job)
+  return answer
+end
+
+local function complete(ref, job, result)
+  local queued_ms = math.max(0, job.aa - math.max(job.ca, job.ra or 0))
+  local run_ms = math.max(0, now - job.aa)
+  end_lease(job, 'completed')
+  job.pg = '1'
+  redis.call('HSET', K.job .. ref, 'r', result)
+  redis.call('HDEL', K.job .. ref, 'e')
+  end_job(ref, job, 'c', 'job_completed', job.lw, queued_ms, run_ms, '\n' .. result)
+  local answer = accepted(job, 'c')
+  answer[3], answer[4] = queued_ms, run_ms
+  return answer
+end
+
+-- A lease that ran out has put its job back already; a crash that was counted stays counted.
+local function hand_back(ref, job, kind)
+  if job.lx then
+    end_lease(job, OUTCOME[kind])
+    set_deadline(ref, job)
+  else
+    give_back(ref, job, kind == 'x' and 'released' or OUTCOME[kind])
+  end
+  return accepted(job, kind)
+end
+
+local function finish_present(ref, job, kind, payload, retryable)
+  if job.cr then
+    return finish_cancelling(ref, job, kind)
+  end
+  if job.lx and (kind == 'c' or kind == 'f') then
+    take_back(ref, job)
+  end
+  if kind == 'c' then
+    return complete(ref, job, payload)
+  end
+  local stopped = job.sp
+  if not stopped and kind ~= 'f' then
+    return hand_back(ref, job, kind)
+  end
+  end_lease(job, stopped or 'failed')
+  local answer = accepted(job, kind)
+  attempt_failed(ref, job, STOPPED[stopped] or payload, stopped ~= nil or retryable == '1', JITTER)
+  return answer
+end
+
+-- The worker whose slot holds a lease of a job that is gone.
+local function slot_with(machine, lease)
+  local fields = redis.call('HGETALL', K.machine .. machine)
+  for i = 1, #fields, 2 do
+    if string.match(fields[i + 1], '^%S+') == lease then
+      return machine .. ':gpu' .. string.sub(fields[i], 2)
+    end
+  end
+  return nil
+end
+
+local function finish(ref, lease, machine, kind, payload, retryable)
+  local job = load_job(ref)
+  if not job then
+    return refused('not_found'), slot_with(machine, lease)
+  end
+  local entry = find_lease(ref, job, lease)
+  if not entry or string.match(entry.lw, '^(.*):gpu%d+$') ~= machine then
+    return refused('stale_lease')
+  end
+  local answer
+  if is_present(job, lease) then
+    answer = finish_present(ref, job, kind, payload, retryable)
+    save_job(ref, job)
+  elseif entry.tt == kind then
+    answer = { 1, '' }
+  elseif entry.tt or entry.lc then
+    answer = refused('conflict')
+  else
+    answer = refused('stale_lease')
+  end
+  return answer, entry.lw
+end
+
+local reply = {}
+for i = 3, #ARGV, STRIDE do
+  local answer, worker = finish(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])
+  answer[3], answer[4] = answer[3] or 0, answer[4] or 0
+  answer[5] = worker and free_slot(worker, ARGV[i + 1]) and worker or ''
+  reply[#reply + 1] = answer
+end
+return finish_script(reply)

@@ -1,0 +1,102 @@
+--- @include "job"
+-- Tells hubs what happened. An effect is one text: kind, ref, seq, at, attempt and up to three more, by line
+-- (JSON texts have no raw line breaks). The hub that runs the script gets its effects with the reply, the others
+-- on their own channels. Pub/sub is a hint: the truth is the record with its seq.
+local ME = ARGV[1]
+local effects = {}
+
+-- How much a hub wants to know of a job: 1 its end, 2 the default, 3 all.
+local NEED = { job_queued = 3, job_scheduled = 3, job_assigned = 3, job_completed = 1, job_failed = 1,
+               job_cancelled = 1, job_expired = 1 }
+
+local monitors
+local function monitor_hubs()
+  monitors = monitors or redis.call('SMEMBERS', K.monitors)
+  return monitors
+end
+
+-- `tail` is for the others: the result of a job, which the hub that runs the script has at hand.
+local function send(hub, text, tail)
+  if hub == ME then
+    effects[#effects + 1] = text
+  else
+    redis.call('PUBLISH', K.hub .. hub, text .. (tail or ''))
+  end
+end
+
+-- Sends an event with the seq reached so far.
+local function tell(ref, job, kind, a, b, c, tail)
+  local text
+  local told = {}
+  local function to(hub)
+    if not told[hub] then
+      told[hub] = true
+      text = text or table.concat({ kind, ref, digits(job.n), now, job.at or 0, a or '', b or '', c or '' }, '\n')
+      send(hub, text, tail)
+    end
+  end
+  if job.w then
+    local need = NEED[kind] or 2
+    for level, hub in string.gmatch(job.w, '(%d)(%S+)') do
+      if tonumber(level) >= need then
+        to(hub)
+      end
+    end
+  end
+  for _, hub in ipairs(monitor_hubs()) do
+    to(hub)
+  end
+end
+
+-- A state change: raises seq, then tells.
+local function emit(ref, job, kind, a, b, c, tail)
+  local seq = next_seq(job)
+  tell(ref, job, kind, a, b, c, tail)
+  return seq
+end
+
+-- Remembers that a hub watches, at the higher of both levels.
+local function add_watch(job, hub, level)
+  local kept = {}
+  for old, other in string.gmatch(job.w or '', '(%d)(%S+)') do
+    if other ~= hub then
+      kept[#kept + 1] = old .. other
+    elseif tonumber(old) > level then
+      level = tonumber(old)
+    end
+  end
+  kept[#kept + 1] = level .. hub
+  job.w = table.concat(kept, ' ')
+end
+
+-- An order for the worker that holds the job's lease goes to the hub that has its machine.
+local function order_worker(ref, job, kind, a, b)
+  local machine = string.match(job.lw, '^(.*):gpu%d+$')
+  local conn = redis.call('HGET', K.machine .. machine, 'conn')
+  if conn then
+    send(string.match(conn, '^[^:]+'), table.concat({ kind, ref, digits(job.n), now, job.at or 0, job.lw, job.l, a or '', b or '' }, '\n'))
+  end
+end
+
+-- Counts by type and state, written once at the end of the script.
+local deltas = {}
+local function count(job, letter, by)
+  local field = job.ty .. ' ' .. letter
+  deltas[field] = (deltas[field] or 0) + by
+end
+
+local function set_state(job, letter)
+  if job.st then
+    count(job, job.st, -1)
+  end
+  job.st = letter
+  count(job, letter, 1)
+end
+
+local function save_counts()
+  for field, by in pairs(deltas) do
+    if by ~= 0 and redis.call('HINCRBY', K.counts, field, by) == 0 then
+      redis.call('HDEL', K.counts, field)
+    end
+  end
+end

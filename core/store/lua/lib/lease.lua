@@ -1,0 +1,215 @@
+--- @include "queue"
+-- Leases and slots: how a lease ends, and what becomes of its job. Protocol section 5, rules 1 to 7.
+
+local LEASE_EXPIRED = '{"code":"lease_expired","message":"the worker went silent and its lease ran out","retryable":true}'
+local POISON = '{"code":"poison","message":"it went down with several workers","retryable":false}'
+local STOPPED = {
+  timeout = '{"code":"timeout","message":"the attempt took longer than run_timeout_ms","retryable":true}',
+  progress_timeout = '{"code":"progress_timeout","message":"nothing was heard of the job for progress_timeout_ms","retryable":true}',
+}
+
+local function slot_of(worker)
+  local machine, index = string.match(worker, '^(.*):gpu(%d+)$')
+  return K.machine .. machine, 's' .. index
+end
+
+-- A slot's record is "lease ref" and, after the lease was lost while the worker may still work, a mark:
+-- x it ran out (free again when a heartbeat no longer names it), t it was taken away (free at its terminal message).
+local function mark_slot(ref, job, mark)
+  local key, field = slot_of(job.lw)
+  local lease = job.l
+  local slot = redis.call('HMGET', key, field, 'conn')
+  local held = slot[1]
+  if not held or string.match(held, '^%S+') ~= lease then
+    return
+  elseif slot[2] then
+    redis.call('HSET', key, field, lease .. ' ' .. ref .. ' ' .. mark)
+    order_worker(ref, job, 'lost', mark)
+  else
+    -- Its machine is away, and will say what it still holds when it registers.
+    redis.call('HDEL', key, field)
+  end
+end
+
+-- True if the slot held this lease and is free now.
+local function free_slot(worker, lease)
+  local key, field = slot_of(worker)
+  local held = redis.call('HGET', key, field)
+  if held and string.match(held, '^%S+') == lease then
+    redis.call('HDEL', key, field)
+    return true
+  end
+  return false
+end
+
+-- The lease is over, for this reason; nothing may change the job with it any more.
+local function end_lease(job, how)
+  if job.l and not job.lo then
+    job.lo = how
+    job.la = now
+  end
+  job.lx = nil
+  job.sp = nil
+  job.gr = nil
+end
+
+-- The job ends. `a`, `b`, `c`, `tail`: further fields of its event.
+local function end_job(ref, job, letter, kind, a, b, c, tail)
+  leave_index(ref, job)
+  set_state(job, letter)
+  job.ix = 'd'
+  job.fa = now
+  redis.call('ZADD', K.done .. letter, now, ref)
+  set_deadline(ref, job)
+  emit(ref, job, kind, a, b, c, tail)
+end
+
+local function end_cancelled(ref, job, how)
+  end_lease(job, how or 'cancelled')
+  end_job(ref, job, 'x', 'job_cancelled', job.cw)
+end
+
+-- Nobody started it in time.
+local function expire_job(ref, job)
+  end_lease(job, 'undelivered')
+  end_job(ref, job, 'e', 'job_expired')
+end
+
+local function end_failed(ref, job, err)
+  redis.call('HSET', K.job .. ref, 'e', err)
+  end_job(ref, job, 'f', 'job_failed', job.lw, err)
+end
+
+-- The attempt failed: back-off while attempts are left, else the job failed. The lease is over already.
+-- `jitter` is a factor around 1 that the hub draws: Redis's own random numbers are the same in every script.
+local function attempt_failed(ref, job, err, retryable, jitter)
+  if not retryable or job.at >= (job.ma or MAX_ATTEMPTS) then
+    return end_failed(ref, job, err)
+  end
+  redis.call('HSET', K.job .. ref, 'e', err)
+  local wait = math.min(600000, (job.bo or BACKOFF_MS) * 2 ^ math.min(job.at - 1, 30)) * jitter
+  local run_at = now + math.min(600000, math.floor(wait))
+  schedule(ref, job, run_at)
+  job.sn = emit(ref, job, 'job_retrying', run_at, job.ma or MAX_ATTEMPTS, err)
+  if run_at <= now then
+    enqueue(ref, job, 'retry')
+  end
+end
+
+-- Back into the queue without counting the attempt: the worker did the job no harm.
+local function give_back(ref, job, how)
+  end_lease(job, how)
+  job.at = job.at - 1
+  enqueue(ref, job, how)
+end
+
+local function crashed_on(job, worker)
+  local workers = job.xc or {}
+  for _, other in ipairs(workers) do
+    if other == worker then
+      return #workers
+    end
+  end
+  workers[#workers + 1] = worker
+  job.xc = workers
+  return #workers
+end
+
+-- The lease was lost without a word. `how`: lease_expired (it stays present until somebody else is assigned), or
+-- unnamed (the machine registered without it: it is over).
+local function lose_lease(ref, job, how)
+  local sign, stopped = job.si, job.sp
+  local undelivered = not sign
+  if how == 'unnamed' or job.cr or stopped then
+    end_lease(job, undelivered and 'undelivered' or 'lease_expired')
+  end
+  if job.cr then
+    return end_cancelled(ref, job)
+  elseif stopped then
+    return attempt_failed(ref, job, STOPPED[stopped], true, 1)
+  elseif undelivered then
+    job.lx = not job.lo and 'u' or nil
+    job.at = job.at - 1
+    return enqueue(ref, job, 'undelivered')
+  end
+  local crashes = crashed_on(job, job.lw)
+  if crashes >= POISON_AFTER then
+    end_lease(job, 'lease_expired')
+    return end_failed(ref, job, POISON)
+  elseif job.at >= (job.ma or MAX_ATTEMPTS) then
+    end_lease(job, 'lease_expired')
+    return end_failed(ref, job, LEASE_EXPIRED)
+  end
+  job.lx = not job.lo and 'c' or nil
+  redis.call('HSET', K.job .. ref, 'e', LEASE_EXPIRED)
+  enqueue(ref, job, 'lease_expired')
+end
+
+-- Has the worker's slot got another job since the lease ran out?
+local function slot_taken(job)
+  local key, field = slot_of(job.lw)
+  local held = redis.call('HGET', key, field)
+  return held and string.match(held, '^%S+') ~= job.l
+end
+
+-- A lease that ran out is heard of again before somebody else was assigned: nothing was counted.
+local function take_back(ref, job)
+  leave_index(ref, job)
+  if job.lx == 'c' then
+    for i, worker in ipairs(job.xc or {}) do
+      if worker == job.lw then
+        table.remove(job.xc, i)
+        break
+      end
+    end
+    redis.call('HDEL', K.job .. ref, 'e')
+  end
+  job.lx = nil
+  job.at = tonumber(string.match(job.l, '^%d+'))
+  job.ix = 'l'
+  redis.call('ZADD', K.leases, now + LEASE_MS, ref)
+  if not slot_taken(job) then
+    local key, field = slot_of(job.lw)
+    redis.call('HSET', key, field, job.l .. ' ' .. ref)
+  end
+  if job.ta then
+    set_state(job, 'p')
+    job.tn = emit(ref, job, 'job_started', job.lw)
+  else
+    set_state(job, 'a')
+    job.an = emit(ref, job, 'job_assigned', job.lw)
+  end
+  set_deadline(ref, job)
+end
+
+-- May the worker go on under this lease? One slot, one job: not if it ran out and the slot has another job by now.
+local function may_hold(ref, job, lease)
+  if not is_present(job, lease) then
+    return false
+  elseif job.lx and slot_taken(job) then
+    end_lease(job, job.lx == 'u' and 'undelivered' or 'lease_expired')
+    save_job(ref, job)
+    return false
+  end
+  return true
+end
+
+-- The worker names the lease, or speaks under it: true if anything of the record changed.
+local function hold_lease(ref, job)
+  local changed = not job.si
+  job.si = 1
+  if job.lx then
+    take_back(ref, job)
+    changed = true
+  end
+  return changed
+end
+
+-- The first sign of work.
+local function start_job(ref, job)
+  if job.st == 'a' then
+    set_state(job, 'p')
+    job.ta = now
+    job.tn = emit(ref, job, 'job_started', job.lw)
+  end
+end

@@ -1,0 +1,100 @@
+--- @include "emit"
+--- @include "heads"
+-- Moving jobs between indexes. A job lies in exactly one, and `ix` says which.
+
+local function leave_index(ref, job)
+  if job.ix == 'q' then
+    redis.call('ZREM', K.queue .. job.sg, ref)
+  elseif job.ix == 's' then
+    redis.call('ZREM', K.scheduled, ref)
+  elseif job.ix == 'l' then
+    redis.call('ZREM', K.leases, ref)
+  end
+  job.ix = nil
+end
+
+-- The next moment at which the job itself asks for attention, or nil.
+local function next_deadline(job)
+  local at
+  local function by(time)
+    if not at or time < at then
+      at = time
+    end
+  end
+  if job.gr then
+    by(job.gr)
+  elseif job.ix == 'l' then
+    if job.ro then by(job.aa + job.ro) end
+    if job.po then by((job.ac or job.aa) + job.po) end
+  elseif job.so and (job.at or 0) == 0 then
+    by(math.max(job.ca, job.ra or 0) + job.so)
+  end
+  return at
+end
+
+local function set_deadline(ref, job)
+  if not (job.so or job.ro or job.po or job.gr or job.dl) then
+    return
+  end
+  local at = not ENDED[job.st] and next_deadline(job)
+  if at then
+    redis.call('ZADD', K.deadlines, at, ref)
+    job.dl = 1
+  elseif job.dl then
+    redis.call('ZREM', K.deadlines, ref)
+    job.dl = nil
+  end
+end
+
+-- Puts a job into its queue, at its own place if it had one before. Every hub that may have an idle slot hears of it.
+local function enqueue(ref, job, reason)
+  leave_index(ref, job)
+  set_state(job, 'q')
+  job.ix = 'q'
+  job.qa = now
+  job.qr = reason
+  job.sc = job.sc or next_arrival() - (job.pr or 0) * AGING_US
+  redis.call('ZADD', K.queue .. job.sg, digits(job.sc), ref)
+  local rank = redis.call('ZRANK', K.queue .. job.sg, ref)
+  if rank == 0 then
+    head_improved(job.sg)
+  end
+  set_deadline(ref, job)
+  job.qn = emit(ref, job, 'job_queued', rank + 1, reason)
+  effects[#effects + 1] = 'wake\n' .. job.sg
+  return rank + 1
+end
+
+-- Makes the job wait until a time. Tells nothing: the caller knows why.
+local function schedule(ref, job, at)
+  leave_index(ref, job)
+  set_state(job, 's')
+  job.ix = 's'
+  job.ra = at
+  redis.call('ZADD', K.scheduled, at, ref)
+  set_deadline(ref, job)
+  effects[#effects + 1] = 'due\n' .. digits(at)
+end
+
+-- Hubs with idle slots hear of queues that got a job; the one that runs the script hears by its effects.
+local function wake_others()
+  local woken = {}
+  for _, effect in ipairs(effects) do
+    local signature = string.match(effect, '^wake\n(.*)$')
+    if signature and not woken[signature] then
+      woken[signature] = true
+      redis.call('PUBLISH', K.wake, ME .. ' ' .. signature)
+    end
+  end
+end
+
+-- The end of every script that changes jobs.
+local function finish_script(reply)
+  save_clock()
+  save_counts()
+  -- An application may submit without a hub of its own; a lone hub has nobody else to wake.
+  if #effects > 0 and (string.sub(ME, 1, 2) ~= 'h_' or redis.call('ZCARD', K.hubs) > 1) then
+    wake_others()
+  end
+  return { reply, effects }
+end

@@ -1,0 +1,36 @@
+-- Signatures: a waiting line for each distinct (job type, requirements). At most MAX_SIGNATURES are not empty.
+
+-- Forgets the signatures whose queue is empty; called when room is needed, and now and then.
+local function purge_signatures()
+  local classes
+  for _, signature in ipairs(redis.call('HKEYS', K.signatures)) do
+    if redis.call('EXISTS', K.queue .. signature) == 0 then
+      classes = classes or redis.call('ZRANGE', K.classes, 0, -1)
+      redis.call('HDEL', K.signatures, signature)
+      redis.call('ZREM', K.improved, signature)
+      for _, class in ipairs(classes) do
+        redis.call('SREM', K.fit .. class, signature)
+        redis.call('ZREM', K.heads .. class, signature)
+      end
+    end
+  end
+end
+
+local known = {}
+-- Makes sure that Redis knows the signature; hubs hear of a new one and match it. False when there are too many.
+local function know_signature(signature, definition)
+  if known[signature] or redis.call('HEXISTS', K.signatures, signature) == 1 then
+    known[signature] = true
+    return true
+  end
+  if redis.call('HLEN', K.signatures) >= MAX_SIGNATURES then
+    purge_signatures()
+    if redis.call('HLEN', K.signatures) >= MAX_SIGNATURES then
+      return false
+    end
+  end
+  redis.call('HSET', K.signatures, signature, definition)
+  effects[#effects + 1] = 'signature\n' .. signature
+  known[signature] = true
+  return true
+end

@@ -1,0 +1,9 @@
+-- The time of Redis, read once a call: no other clock decides anything.
+local time = redis.call('TIME')
+local now_us = time[1] * 1000000 + time[2]
+local now = math.floor(now_us / 1000)
+
+-- Lua prints numbers with 14 digits; times in µs and scores have 16.
+local function digits(number)
+  return string.format('%.0f', number)
+end

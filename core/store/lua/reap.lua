@@ -1,0 +1,90 @@
+#!lua flags=allow-oom
+--- @include "lib/lease"
+-- What time does by itself: leases run out, deadlines pass, delayed jobs are due. Any hub may run it at any time.
+-- After a time without a reaper (all hubs or Redis were away, or the clock jumped) leases get one lease more first:
+-- an outage is not a mass expiry.
+--
+-- KEYS  the shard's tag
+-- ARGV  hub, jitter of back-offs, the most jobs of each kind
+-- REPLY {1 if there is more to do, ms when the next delayed job is due or 0}
+local JITTER, MOST = tonumber(ARGV[2]), tonumber(ARGV[3])
+
+local function may_expire()
+  local last = redis.call('HMGET', K.reaper, 'at', 'until')
+  local at, hold = tonumber(last[1] or now), tonumber(last[2] or 0)
+  if now < at or now - at > LEASE_MS / 2 then
+    hold = now + LEASE_MS
+    redis.call('HSET', K.reaper, 'until', hold)
+  end
+  redis.call('HSET', K.reaper, 'at', now)
+  return now >= hold or hold > now + LEASE_MS
+end
+
+local function due_of(key)
+  return redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, MOST)
+end
+
+local function expire(ref, job)
+  mark_slot(ref, job, 'x')
+  lose_lease(ref, job, 'lease_expired')
+end
+
+-- The worker had its grace: the lease is taken away, and the slot gets nothing until the worker speaks of it.
+local function end_grace(ref, job)
+  mark_slot(ref, job, 't')
+  if job.cr then
+    return end_cancelled(ref, job)
+  end
+  local stopped = job.sp
+  end_lease(job, stopped)
+  attempt_failed(ref, job, STOPPED[stopped], true, JITTER)
+end
+
+local function stop(ref, job)
+  job.sp = job.ro and job.aa + job.ro <= now and 'timeout' or 'progress_timeout'
+  job.gr = now + CANCEL_GRACE_MS
+  order_worker(ref, job, 'cancel', job.sp, CANCEL_GRACE_MS)
+  set_deadline(ref, job)
+end
+
+local function deadline(ref, job)
+  local at = next_deadline(job)
+  if not at or at > now then
+    set_deadline(ref, job)
+  elseif job.gr then
+    end_grace(ref, job)
+  elseif job.ix == 'l' then
+    stop(ref, job)
+  else
+    expire_job(ref, job)
+  end
+end
+
+local function due(ref, job)
+  enqueue(ref, job, (job.at or 0) > 0 and 'retry' or 'due')
+end
+
+local more = 0
+local function each(key, act)
+  local refs = due_of(key)
+  for _, ref in ipairs(refs) do
+    local job = load_job(ref)
+    if job and not ENDED[job.st] then
+      act(ref, job)
+      save_job(ref, job)
+    else
+      redis.call('ZREM', key, ref)
+    end
+  end
+  if #refs == MOST then
+    more = 1
+  end
+end
+
+if may_expire() then
+  each(K.leases, expire)
+end
+each(K.deadlines, deadline)
+each(K.scheduled, due)
+local first = redis.call('ZRANGE', K.scheduled, 0, 0, 'WITHSCORES')
+return finish_script({ more, tonumber(first[2] or 0) })

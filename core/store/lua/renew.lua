@@ -1,0 +1,34 @@
+#!lua flags=allow-oom
+--- @include "lib/held"
+-- A machine's heartbeat: renews every lease it names, takes back those that ran out and nobody else has, and frees the
+-- slots whose lease ran out and which it no longer names.
+--
+-- KEYS  the shard's tag
+-- ARGV  hub, machine, connection, then pairs: ref, lease
+-- REPLY {fenced 0 or 1, for each pair {action, next output}, indexes of the slots that got free}
+local machine, conn = ARGV[2], ARGV[3]
+local record = redis.call('HGETALL', K.machine .. machine)
+local slots = {}
+for i = 1, #record, 2 do
+  slots[record[i]] = record[i + 1]
+end
+if slots.conn ~= conn then
+  return { { 1, {}, {} }, effects }
+end
+
+local answers, named = {}, {}
+for i = 4, #ARGV, 2 do
+  named[ARGV[i + 1]] = true
+  local action, next_output = hold(ARGV[i], ARGV[i + 1], machine)
+  answers[#answers + 1] = { action, next_output }
+end
+
+local freed = {}
+for field, held in pairs(slots) do
+  local lease = string.match(held, '^(%S+) %S+ x$')
+  if string.sub(field, 1, 1) == 's' and lease and not named[lease] then
+    redis.call('HDEL', K.machine .. machine, field)
+    freed[#freed + 1] = tonumber(string.sub(field, 2))
+  end
+end
+return finish_script({ 0, answers, freed })

@@ -1,0 +1,26 @@
+#!lua
+--- @include "lib/queue"
+-- Changes the priority of a job that has not ended; it keeps its time of arrival.
+--
+-- KEYS  the shard's tag
+-- ARGV  hub, ref, priority
+-- REPLY ok, ended or not_found
+local ref, priority = ARGV[2], tonumber(ARGV[3])
+local job = load_job(ref)
+if not job then
+  return { 'not_found', effects }
+elseif ENDED[job.st] then
+  return { 'ended', effects }
+end
+if job.sc then
+  job.sc = job.sc + ((job.pr or 0) - priority) * AGING_US
+end
+job.pr = priority ~= 0 and priority or nil
+if job.ix == 'q' then
+  redis.call('ZADD', K.queue .. job.sg, digits(job.sc), ref)
+  if redis.call('ZRANK', K.queue .. job.sg, ref) == 0 then
+    head_improved(job.sg)
+  end
+end
+save_job(ref, job)
+return finish_script('ok')

@@ -1,0 +1,88 @@
+#!lua
+--- @include "lib/queue"
+--- @include "lib/signatures"
+-- Accepts jobs. Running it twice with the same content makes one job; other content under a known id is a conflict.
+--
+-- KEYS  the shard's tag
+-- ARGV  hub, then for each job: ref, b, o, signature, its definition, the constants of d (packed),
+--       level of the watch (0 none), run_at in ms or +delay in ms or ''
+-- REPLY for each job {outcome, state letter, seq, position or 0, created_at}, outcome: new, duplicate, conflict, full
+local STRIDE = 8
+
+-- A job of that id exists or did: the same one?
+local function answer_known(key, ref, i)
+  local b, o, level = ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 6])
+  local known = redis.call('HMGET', key, 'b', 'o', 'd')
+  if not known[3] then
+    local tomb = redis.call('GET', K.tomb .. ref)
+    local sha, state, seq, created = string.match(tomb, '^(%S+) (%S) (%d+) (%d+)$')
+    if sha ~= redis.sha1hex(b .. o) then
+      return { 'conflict' }
+    end
+    return { 'duplicate', state, tonumber(seq), 0, tonumber(created) }
+  end
+  if known[1] ~= b or (known[2] or '') ~= o then
+    return { 'conflict' }
+  end
+  local job = cmsgpack.unpack(known[3])
+  if level > 0 and not ENDED[job.st] then
+    add_watch(job, ME, level)
+    save_job(ref, job)
+  end
+  local position = job.st == 'q' and redis.call('ZRANK', K.queue .. job.sg, ref)
+  return { 'duplicate', job.st, job.n, position and position + 1 or 0, job.ca }
+end
+
+local function run_at_of(text)
+  local delay = string.match(text, '^%+(%d+)$')
+  return delay and now + tonumber(delay) or tonumber(text)
+end
+
+local function accept(key, ref, i)
+  local o, signature, level = ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 6])
+  if not know_signature(signature, ARGV[i + 4]) then
+    return { 'full' }
+  end
+  local job = cmsgpack.unpack(ARGV[i + 5])
+  job.sg = signature
+  job.ca = now
+  if level > 0 then
+    job.w = level .. ME
+  end
+  local arrival = next_arrival()
+  local run_at = run_at_of(ARGV[i + 7])
+  local position = 0
+  if run_at and run_at > now then
+    schedule(ref, job, run_at)
+    job.sn = emit(ref, job, 'job_scheduled', run_at)
+  else
+    job.ra = run_at
+    job.sc = arrival - (job.pr or 0) * AGING_US
+    position = enqueue(ref, job, 'submitted')
+  end
+  redis.call('ZADD', K.all, digits(arrival), ref)
+  if o == '' then
+    redis.call('HSET', key, 'b', ARGV[i + 1], 'd', cmsgpack.pack(job))
+  else
+    redis.call('HSET', key, 'b', ARGV[i + 1], 'o', o, 'd', cmsgpack.pack(job))
+  end
+  return { 'new', job.st, job.n, position, now }
+end
+
+local keys = {}
+for i = 2, #ARGV, STRIDE do
+  keys[#keys + 1] = K.job .. ARGV[i]
+  keys[#keys + 1] = K.tomb .. ARGV[i]
+end
+local all_new = redis.call('EXISTS', unpack(keys)) == 0
+
+local reply, seen = {}, {}
+for i = 2, #ARGV, STRIDE do
+  local ref = ARGV[i]
+  local key = K.job .. ref
+  local known = seen[ref] or (not all_new and redis.call('EXISTS', key, K.tomb .. ref) > 0)
+  local answer = known and answer_known(key, ref, i) or accept(key, ref, i)
+  seen[ref] = answer[1] ~= 'full'
+  reply[#reply + 1] = answer
+end
+return finish_script(reply)

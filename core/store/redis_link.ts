@@ -1,0 +1,192 @@
+import { EventEmitter } from 'node:events';
+import { Redis, type RedisOptions } from 'ioredis';
+import type { Config } from '../config.ts';
+import { HubError } from '../errors.ts';
+import { shardTag } from './keys.ts';
+import type { Script } from './scripts.ts';
+
+type Options = RedisOptions & { replyMapping?: 'legacy' };
+type Argument = string | number | Buffer;
+
+/** Scripts name one key: what routes them on Redis Cluster. */
+const TAG = shardTag(0);
+
+/** Asked of peers whose request met a Redis that could not answer. */
+export const RETRY_AFTER_MS = 1000;
+
+/** Replies that say that nothing was written: Redis refused before it began. */
+const REFUSED =
+  /^(OOM|MISCONF|READONLY|LOADING|NOREPLICAS|CLUSTERDOWN|MASTERDOWN|BUSY|NOAUTH|WRONGPASS|TRYAGAIN)\b/;
+const NOT_SENT = /enableOfflineQueue|Stream isn't writeable|Connection is closed\.$/;
+
+function unavailable(outcome: 'none' | 'unknown', why: string): HubError {
+  const message =
+    outcome === 'none'
+      ? `Redis cannot take this now (${why}); nothing was stored`
+      : `Redis did not answer (${why}); it is unknown whether this was stored: send it again under the same id`;
+  return new HubError('unavailable', message, { outcome, retry_after_ms: RETRY_AFTER_MS });
+}
+
+/** What a failed command means to the peer that asked for it. */
+function toHubError(error: Error): Error {
+  if (error instanceof HubError) return error;
+  if (REFUSED.test(error.message)) return unavailable('none', error.message.split(' ')[0] as string);
+  // A script error is a bug of ours, not an outage.
+  if (error.name === 'ReplyError') return error;
+  if (NOT_SENT.test(error.message)) return unavailable('none', 'not connected');
+  return unavailable('unknown', 'no reply');
+}
+
+/**
+ * ioredis by default runs a script twice when the link breaks before the reply, and holds commands back while it is
+ * away. Here a command is sent once or not at all, and fails after a bounded time.
+ */
+function options(config: Config): Options {
+  return {
+    lazyConnect: true,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    enableOfflineQueue: false,
+    commandTimeout: config.REDIS_COMMAND_TIMEOUT_MS,
+    socketTimeout: config.REDIS_COMMAND_TIMEOUT_MS * 2,
+    connectTimeout: config.REDIS_COMMAND_TIMEOUT_MS,
+    retryStrategy: times => Math.min(50 * times, 1000),
+    noDelay: true,
+  };
+}
+
+/** Nobody waits for the listener's replies, so it may reconnect and subscribe again by itself, in its own time. */
+const LISTENER = {
+  maxRetriesPerRequest: null,
+  commandTimeout: undefined,
+  socketTimeout: undefined,
+} as unknown as Options;
+
+function connect(config: Config, more: Options): Redis {
+  const all: Options = { ...options(config), ...more };
+  if (config.REDIS_URL !== undefined) return new Redis(config.REDIS_URL, all);
+  const { REDIS_HOST: host, REDIS_PORT: port, REDIS_DB: db, REDIS_PASSWORD: password } = config;
+  return new Redis({ ...all, host, port, db, ...(password === undefined ? {} : { password }) });
+}
+
+/**
+ * The two connections of a hub: one for commands, one that listens.
+ *
+ * Events: `up` and `down` (commands can, cannot be served), `message` (channel, text), `resubscribed` (hints may have
+ * been missed).
+ */
+export class RedisLink extends EventEmitter<{
+  up: [];
+  down: [string];
+  message: [string, string];
+  resubscribed: [];
+}> {
+  readonly #data: Redis;
+  readonly #listener: Redis;
+  readonly #scripts: Map<string, Script>;
+  #up = false;
+  #why = 'not connected yet';
+
+  constructor(config: Config, scripts: Map<string, Script>) {
+    super();
+    this.#scripts = scripts;
+    this.#data = connect(config, {});
+    this.#listener = connect(config, LISTENER);
+    for (const redis of [this.#data, this.#listener])
+      redis.on('error', (error: Error) => this.#fail(error.message));
+    this.#data.on('close', () => this.#fail('connection closed'));
+    this.#data.on('ready', () => void this.#ready());
+    this.#listener.on('message', (channel: string, text: string) => this.emit('message', channel, text));
+  }
+
+  get up(): boolean {
+    return this.#up;
+  }
+
+  /** Why commands cannot be served now. */
+  get why(): string {
+    return this.#why;
+  }
+
+  /** @throws Error when Redis cannot be reached */
+  async open(channels: string[]): Promise<void> {
+    await this.#data.connect();
+    await this.#ready();
+    await this.#listener.connect();
+    await this.#listener.subscribe(...channels);
+    this.#listener.on('ready', () => this.emit('resubscribed'));
+  }
+
+  close(): void {
+    this.removeAllListeners();
+    this.#data.disconnect();
+    this.#listener.disconnect();
+  }
+
+  /** Runs a script. @throws HubError `unavailable` when Redis did not do it, or did not say so */
+  async run(name: string, args: Argument[]): Promise<unknown> {
+    return this.#evaluate(name, args, false);
+  }
+
+  /** The same with all strings as bytes, for packed fields. */
+  async runBuffer(name: string, args: Argument[]): Promise<unknown> {
+    return this.#evaluate(name, args, true);
+  }
+
+  /** A plain command. @throws HubError `unavailable` */
+  async call(command: string, ...args: Argument[]): Promise<unknown> {
+    return this.#data.call(command, ...args).catch(rethrow);
+  }
+
+  /** A plain command with its reply as bytes. @throws HubError `unavailable` */
+  async callBuffer(command: string, ...args: Argument[]): Promise<unknown> {
+    return this.#data.callBuffer(command, ...args).catch(rethrow);
+  }
+
+  /** What is written between both calls leaves in one piece. */
+  cork(): void {
+    this.#data.stream?.cork?.();
+  }
+
+  uncork(): void {
+    this.#data.stream?.uncork?.();
+  }
+
+  async #evaluate(name: string, args: Argument[], bytes: boolean): Promise<unknown> {
+    const script = this.#scripts.get(name) as Script;
+    const call = (command: string, what: string) =>
+      bytes
+        ? this.#data.callBuffer(command, what, 1, TAG, ...args)
+        : this.#data.call(command, what, 1, TAG, ...args);
+    try {
+      return await call('EVALSHA', script.sha);
+    } catch (error) {
+      if (!(error as Error).message.startsWith('NOSCRIPT')) return rethrow(error as Error);
+      return call('EVAL', script.text).catch(rethrow);
+    }
+  }
+
+  /** Redis is there: give it the scripts first, so that a restarted one does not meet unknown hashes. */
+  async #ready(): Promise<void> {
+    if (this.#up) return;
+    try {
+      await Promise.all([...this.#scripts.values()].map(script => this.#data.script('LOAD', script.text)));
+    } catch (error) {
+      return this.#fail((error as Error).message);
+    }
+    if (this.#up || this.#data.status !== 'ready') return;
+    this.#up = true;
+    this.emit('up');
+  }
+
+  #fail(why: string): void {
+    this.#why = why;
+    if (!this.#up) return;
+    this.#up = false;
+    this.emit('down', why);
+  }
+}
+
+function rethrow(error: Error): never {
+  throw toHubError(error);
+}

@@ -1,0 +1,415 @@
+import { randomBytes } from 'node:crypto';
+import type { Config } from '../config.ts';
+import type { FinishedState, JobRecord, WatchLevel } from '../messages/job.ts';
+import type { WorkerRecord } from '../messages/worker.ts';
+import { Batcher, type BatchKind, type Done } from './batcher.ts';
+import { parseEffect } from './effects.ts';
+import { checkLayout } from './layout.ts';
+import { keyOf, type KeyName, refOf } from './keys.ts';
+import { listJobs } from './listing.ts';
+import { LETTER_OF, LETTERS, type Letter, type RawJob, RAW_FIELDS, StoredJob } from './records.ts';
+import { RedisLink } from './redis_link.ts';
+import { loadScripts } from './scripts.ts';
+import type {
+  Beat,
+  Claimed,
+  Content,
+  Effect,
+  Finish,
+  Finished,
+  FinishKind,
+  Held,
+  HeldAnswer,
+  ListFilter,
+  Registered,
+  Report,
+  SlotAddress,
+  Store,
+  StoredOutput,
+  Submitted,
+  Trim,
+} from './store.ts';
+
+const SHARD = 0;
+const key = (name: KeyName, suffix = '') => keyOf(SHARD, name, suffix);
+
+const LEVEL: Record<WatchLevel, number> = { end: 1, default: 2, all: 3 };
+const KIND: Record<FinishKind, string> = {
+  completed: 'c',
+  failed: 'f',
+  cancelled: 'x',
+  released: 'r',
+  rejected: 'j',
+  undelivered: 'u',
+};
+/** Back-offs vary by ±20 %, so that jobs that failed together do not come back together. */
+const jitter = () => (0.8 + 0.4 * Math.random()).toFixed(3);
+/** The most jobs one reap or trim takes on: below 5 ms of Redis time. */
+const REAP_MAX = 100;
+const TRIM_MAX = 200;
+/** 128 random bits make a lease unguessable, and never the same again when Redis comes back older. */
+const LEASE_RANDOM_BYTES = 16;
+
+/** `hub:` and the id, so that Lua can tell a hub from an application that submits by itself. */
+export const makeHubId = () => `h_${randomBytes(6).toString('hex')}`;
+
+export interface StoreOptions {
+  hub_id?: string;
+  /** Lets tests move the time of the scripts. */
+  test_clock?: boolean;
+}
+
+export class RedisStore implements Store {
+  readonly hub_id: string;
+  readonly #config: Config;
+  readonly #link: RedisLink;
+  readonly #batch: Batcher;
+  readonly #effects: ((effect: Effect) => void)[] = [];
+  readonly #wakes: ((signature: string) => void)[] = [];
+
+  constructor(config: Config, options: StoreOptions = {}) {
+    this.hub_id = options.hub_id ?? makeHubId();
+    this.#config = config;
+    this.#link = new RedisLink(config, loadScripts(config, SHARD, options));
+    const hub = () => [this.hub_id];
+    const head = { submit: hub, fit: hub, report: hub, claim: hub, finish: () => [this.hub_id, jitter()] };
+    this.#batch = new Batcher(this.#link, head, (texts, kind, operations) =>
+      this.#applyBatch(texts, kind, operations),
+    );
+    this.#link.on('message', (channel, text) => this.#heard(channel, text));
+  }
+
+  get up(): boolean {
+    return this.#link.up;
+  }
+
+  get why(): string {
+    return this.#link.why;
+  }
+
+  async open(): Promise<void> {
+    await this.#link.open([key('hub', this.hub_id), key('wake')]);
+    await checkLayout(this.#link, key, this.#config);
+  }
+
+  close(): void {
+    this.#link.close();
+  }
+
+  onEffect(listener: (effect: Effect) => void): void {
+    this.#effects.push(listener);
+  }
+
+  onUp(listener: () => void): void {
+    this.#link.on('up', listener);
+    this.#link.on('resubscribed', listener);
+  }
+
+  onDown(listener: (why: string) => void): void {
+    this.#link.on('down', listener);
+  }
+
+  onWake(listener: (signature: string) => void): void {
+    this.#wakes.push(listener);
+  }
+
+  submit(job_id: string, content: Content, watch: WatchLevel | null, done: Done<Submitted>): void {
+    const { b, o, signature, definition, constants, run_at } = content;
+    const level = watch === null ? 0 : LEVEL[watch];
+    this.#batch.add<SubmitReply>(
+      'submit',
+      [refOf(job_id), b, o, signature, definition, constants, level, run_at],
+      (error, reply) => (error ? done(error, reply as never) : done(null, toSubmitted(reply))),
+    );
+  }
+
+  claim(slot: SlotAddress, done: Done<Claimed>): void {
+    const random = randomBytes(LEASE_RANDOM_BYTES).toString('base64url');
+    const args = [slot.machine_id, slot.connection, slot.index, slot.class_id, random];
+    this.#batch.add<ClaimReply>('claim', args, (error, reply) =>
+      error ? done(error, reply as never) : done(null, toClaimed(reply)),
+    );
+  }
+
+  async fit(class_id: string, signatures: string[]): Promise<void> {
+    const pairs = signatures.length === 0 ? [''] : signatures;
+    await Promise.all(
+      pairs.map(
+        signature =>
+          new Promise<void>((resolve, reject) => {
+            this.#batch.add('fit', [class_id, signature], error => (error ? reject(error) : resolve()));
+          }),
+      ),
+    );
+  }
+
+  report(report: Report, done: Done<'ok' | 'stale' | number>): void {
+    this.#batch.add('report', reportArgs(report), done);
+  }
+
+  finish(finish: Finish, done: Done<Finished>): void {
+    const { ref, lease_id, machine_id, kind, payload, retryable } = finish;
+    this.#batch.add<FinishReply>(
+      'finish',
+      [ref, lease_id, machine_id, KIND[kind], payload, retryable ? 1 : 0],
+      (error, reply) => (error ? done(error, reply as never) : done(null, toFinished(reply))),
+    );
+  }
+
+  async register(
+    machine_id: string,
+    connection: string,
+    indexes: number[],
+    running: Held[],
+  ): Promise<Registered> {
+    const args = [machine_id, connection, indexes.join(','), ...pairs(running)];
+    const [, answers, fields] = (await this.#run('register', args)) as [string, AnswerReply[], string[]];
+    const registered: Registered = { answers: answers.map(toAnswer), slots: new Map(), drained: new Map() };
+    for (let i = 0; i < fields.length; i += 2) {
+      const [field, value] = [fields[i] as string, fields[i + 1] as string];
+      const index = Number(field.slice(1));
+      if (field.startsWith('o')) registered.drained.set(index, value);
+      else registered.slots.set(index, toSlot(value));
+    }
+    return registered;
+  }
+
+  async renew(machine_id: string, connection: string, running: Held[]) {
+    const reply = await this.#run('renew', [machine_id, connection, ...pairs(running)]);
+    const [fenced, answers, freed] = reply as [number, AnswerReply[], number[]];
+    return fenced === 1 ? null : { answers: answers.map(toAnswer), freed };
+  }
+
+  async disconnect(machine_id: string, connection: string): Promise<number[] | null> {
+    const [present, held] = (await this.#run('disconnect', [machine_id, connection])) as [number, number[]];
+    return present === 1 ? held : null;
+  }
+
+  async cancel(job_id: string, reason: string | undefined) {
+    const words = reason === undefined ? '' : JSON.stringify(reason);
+    const [outcome] = (await this.#run('cancel', [refOf(job_id), words])) as [
+      'cancelled' | 'cancelling' | 'ended' | 'not_found',
+    ];
+    return outcome;
+  }
+
+  async setPriority(job_id: string, priority: number) {
+    return (await this.#run('set_priority', [refOf(job_id), priority])) as 'ok' | 'ended' | 'not_found';
+  }
+
+  async pause(job_type: string | null, why: { reason: string | null; at: number } | null): Promise<void> {
+    await this.#run('pause', [job_type ?? '*', why === null ? '' : JSON.stringify(why)]);
+  }
+
+  async paused() {
+    const fields = (await this.#link.call('HGETALL', key('paused'))) as string[] | Record<string, string>;
+    return [...toMap(fields)].map(([job_type, why]) => ({
+      job_type: job_type === '*' ? null : job_type,
+      ...(JSON.parse(why) as { reason: string | null; at: number }),
+    }));
+  }
+
+  async drain(
+    worker_ids: string[],
+    why: { reason: string | null; resume_at: number | null } | null,
+  ): Promise<void> {
+    await this.#run('drain', [why === null ? '' : JSON.stringify(why), ...worker_ids]);
+  }
+
+  async get(job_id: string): Promise<StoredJob | null> {
+    const ref = refOf(job_id);
+    const raw = (await this.#link.callBuffer('HMGET', key('job', ref), ...RAW_FIELDS)) as RawJob;
+    return raw[2] === null ? null : new StoredJob(ref, raw);
+  }
+
+  async list(filter: ListFilter): Promise<{ jobs: JobRecord[]; next_cursor: string | null }> {
+    return listJobs(this.#link, key, filter);
+  }
+
+  async watch(job_ids: string[], level: WatchLevel): Promise<(StoredJob | null)[]> {
+    const refs = job_ids.map(id => refOf(id));
+    const reply = (await this.#link.runBuffer('watch', [this.hub_id, LEVEL[level], ...refs])) as [
+      (RawJob | null)[],
+      unknown,
+    ];
+    return reply[0].map((raw, i) => (raw ? new StoredJob(refs[i] as string, raw) : null));
+  }
+
+  async outputs(job_id: string, after: number): Promise<StoredOutput[]> {
+    const entries = (await this.#link.call('XRANGE', key('out', refOf(job_id)), `1-${after + 2}`, '+')) as [
+      string,
+      string[],
+    ][];
+    return entries.map(([id, fields]) => ({ index: Number(id.slice(2)) - 1, data: fields[1] as string }));
+  }
+
+  async counts() {
+    const fields = toMap((await this.#link.call('HGETALL', key('counts'))) as string[]);
+    const counts = new Map<string, Partial<Record<JobRecord['status'], number>>>();
+    for (const [field, count] of fields) {
+      const [type, letter] = field.split(' ') as [string, Letter];
+      const of = counts.get(type) ?? {};
+      of[LETTERS[letter]] = Number(count);
+      counts.set(type, of);
+    }
+    return counts;
+  }
+
+  async oldestQueued(now: number): Promise<number | null> {
+    const signatures = [...(await this.signatures()).keys()];
+    const heads = await Promise.all(
+      signatures.map(async signature => {
+        const [ref] = (await this.#link.call('ZRANGE', key('queue', signature), 0, 0)) as string[];
+        if (ref === undefined) return null;
+        const raw = (await this.#link.callBuffer(
+          'HMGET',
+          key('job', ref),
+          'b',
+          'o',
+          'd',
+          'r',
+          'e',
+          'h',
+        )) as RawJob;
+        return raw[2] === null ? null : (new StoredJob(ref, raw).packed.qa ?? null);
+      }),
+    );
+    const times = heads.filter(time => time !== null);
+    return times.length === 0 ? null : Math.max(0, now - Math.min(...times));
+  }
+
+  async signatures(): Promise<Map<string, string>> {
+    return toMap((await this.#link.call('HGETALL', key('signatures'))) as string[]);
+  }
+
+  async reap(): Promise<{ more: boolean; next_due: number | null }> {
+    const [more, due] = (await this.#run('reap', [jitter(), REAP_MAX])) as [number, number];
+    return { more: more === 1, next_due: due === 0 ? null : due };
+  }
+
+  async trim({ letters, keep, age_ms }: Trim): Promise<number> {
+    return (await this.#run('trim', [TRIM_MAX, letters.join(''), keep, age_ms])) as number;
+  }
+
+  async purge(status: FinishedState, older_than_ms: number): Promise<number> {
+    let total = 0;
+    for (;;) {
+      const number = await this.trim({
+        letters: [LETTER_OF[status]],
+        keep: Number.MAX_SAFE_INTEGER,
+        age_ms: older_than_ms,
+      });
+      total += number;
+      if (number === 0) return total;
+    }
+  }
+
+  async purgeSignatures(): Promise<void> {
+    await this.#run('purge_signatures', []);
+  }
+
+  async beat(info: string, has_monitor: boolean, dead_after_ms: number, classes: string[]): Promise<Beat> {
+    const reply = await this.#run('beat', [info, has_monitor ? 1 : 0, dead_after_ms, ...classes]);
+    const [now, dead, hubs] = reply as [number, string[], string[]];
+    return { now, dead, hubs: toMap(hubs) };
+  }
+
+  async leave(): Promise<void> {
+    await this.#run('leave', []);
+  }
+
+  async putWorkers(records: WorkerRecord[]): Promise<void> {
+    const fields = records.flatMap(record => [record.worker_id, JSON.stringify(record)]);
+    if (fields.length > 0) await this.#link.call('HSET', key('workers'), ...fields);
+  }
+
+  async dropWorkers(worker_ids: string[]): Promise<void> {
+    if (worker_ids.length > 0) await this.#link.call('HDEL', key('workers'), ...worker_ids);
+  }
+
+  async workers(): Promise<WorkerRecord[]> {
+    const records = toMap((await this.#link.call('HGETALL', key('workers'))) as string[]);
+    return [...records.values()].map(text => JSON.parse(text) as WorkerRecord);
+  }
+
+  /** Runs a script and hands out its effects. */
+  async #run(name: string, args: (string | number | Buffer)[]): Promise<unknown> {
+    const [reply, effects] = (await this.#link.run(name, [this.hub_id, ...args])) as [unknown, string[]];
+    for (const text of effects) this.#apply(parseEffect(text));
+    return reply;
+  }
+
+  #applyBatch(texts: string[], kind: BatchKind, operations: (string | number | Buffer)[][]): void {
+    const resultOf =
+      kind === 'finish'
+        ? (ref: string) => operations.find(args => args[0] === ref && args[3] === 'c')?.[4] as string
+        : undefined;
+    for (const text of texts) this.#apply(parseEffect(text, resultOf));
+  }
+
+  #apply(effect: Effect): void {
+    for (const listener of this.#effects) listener(effect);
+  }
+
+  #heard(channel: string, text: string): void {
+    if (channel !== key('wake')) return this.#apply(parseEffect(text));
+    const [from, signature] = text.split(' ') as [string, string];
+    if (from === this.hub_id) return;
+    for (const listener of this.#wakes) listener(signature);
+  }
+}
+
+type SubmitReply = ['new' | 'duplicate' | 'conflict' | 'full', Letter, number, number, number];
+type ClaimReply = [Claimed['outcome'], string, string, number, string, number, string];
+type FinishReply = [number, string, number, number, string];
+type AnswerReply = [HeldAnswer['action'], number];
+
+function toSubmitted([outcome, letter, seq, position, created_at]: SubmitReply): Submitted {
+  if (outcome === 'conflict' || outcome === 'full') return { outcome };
+  return { outcome, status: LETTERS[letter], seq, position: position === 0 ? null : position, created_at };
+}
+
+function toClaimed([outcome, ref, lease_id, attempt, body, more, signature]: ClaimReply): Claimed {
+  if (outcome === 'job' || outcome === 'held')
+    return { outcome, ref, lease_id, attempt, body, more, signature };
+  return outcome === 'stuck' ? { outcome, ref, lease_id } : { outcome };
+}
+
+function toFinished([accepted, code, queued_ms, run_ms, freed]: FinishReply): Finished {
+  return {
+    accepted: accepted === 1,
+    code: code === '' ? null : (code as Finished['code']),
+    queued_ms,
+    run_ms,
+    freed: freed === '' ? null : freed,
+  };
+}
+
+const toAnswer = ([action, next_output]: AnswerReply): HeldAnswer => ({ action, next_output });
+
+function toSlot(value: string): Held & { mark: 'x' | 't' | null } {
+  const [lease_id, ref, mark] = value.split(' ') as [string, string, 'x' | 't' | undefined];
+  return { ref, lease_id, mark: mark ?? null };
+}
+
+function reportArgs(report: Report): (string | number)[] {
+  const head = [report.ref, report.lease_id, report.machine_id];
+  switch (report.kind) {
+    case 'started':
+      return [...head, 's', '', '', ''];
+    case 'progress':
+      return [...head, 'p', report.progress, report.data, report.message];
+    case 'output':
+      return [...head, 'o', report.index, report.data, ''];
+  }
+}
+
+const pairs = (running: Held[]) => running.flatMap(({ ref, lease_id }) => [ref, lease_id]);
+
+/** Replies of HGETALL: a flat list, or an object where the client made one of it. */
+function toMap(fields: string[] | Record<string, string>): Map<string, string> {
+  if (!Array.isArray(fields)) return new Map(Object.entries(fields));
+  const map = new Map<string, string>();
+  for (let i = 0; i < fields.length; i += 2) map.set(fields[i] as string, fields[i + 1] as string);
+  return map;
+}

@@ -1,0 +1,205 @@
+import type { FinishedState, JobRecord, StateFilter, WatchLevel } from '../messages/job.ts';
+import type { WorkerRecord } from '../messages/worker.ts';
+import type { Done } from './batcher.ts';
+import type { Content } from './content.ts';
+import type { Effect } from './effects.ts';
+import type { Letter, StoredJob } from './records.ts';
+
+export type { Content } from './content.ts';
+export { contentOf } from './content.ts';
+export type { Done, Effect, StoredJob };
+export type { JobEvent } from './effects.ts';
+
+/** What became of a submission. `position` is null unless queued. */
+export type Submitted =
+  | {
+      outcome: 'new' | 'duplicate';
+      status: JobRecord['status'];
+      seq: number;
+      position: number | null;
+      created_at: number;
+    }
+  | { outcome: 'conflict' | 'full' };
+
+export interface SlotAddress {
+  machine_id: string;
+  connection: string;
+  index: number;
+  class_id: string;
+}
+
+/**
+ * What a slot got. `job`: a new lease. `held`: the lease it has already. `none`: nobody waits for it. `more`: how many
+ * jobs may be left for its class. `stuck`: its lease was lost and the worker has not said a word of it. `fenced`: the machine
+ * registered elsewhere. `class`: Redis does not know the class.
+ */
+export type Claimed =
+  | {
+      outcome: 'job' | 'held';
+      ref: string;
+      lease_id: string;
+      attempt: number;
+      body: string;
+      more: number;
+      signature: string;
+    }
+  | { outcome: 'stuck'; ref: string; lease_id: string }
+  | { outcome: 'none' | 'fenced' | 'drained' | 'class' };
+
+export interface Held {
+  ref: string;
+  lease_id: string;
+}
+
+/** A sign of work under a lease. Opaque values are JSON texts, absent ones empty. */
+export type Report = Held & { machine_id: string } & (
+    | { kind: 'started' }
+    | { kind: 'progress'; progress: number; message: string; data: string }
+    | { kind: 'output'; index: number; data: string }
+  );
+
+/** `undelivered` is the hub's own word: the worker was gone before the job could be sent. */
+export type FinishKind = 'completed' | 'failed' | 'cancelled' | 'released' | 'rejected' | 'undelivered';
+
+export interface Finish extends Held {
+  machine_id: string;
+  kind: FinishKind;
+  /** Result or error as JSON text. */
+  payload: string;
+  retryable: boolean;
+}
+
+/** What Redis decided about a terminal message; final. `freed` is the worker whose slot is free now. */
+export interface Finished {
+  accepted: boolean;
+  code: 'stale_lease' | 'conflict' | 'not_found' | null;
+  queued_ms: number;
+  run_ms: number;
+  freed: string | null;
+}
+
+export interface HeldAnswer {
+  action: 'continue' | 'abandon' | 'cancel';
+  next_output: number;
+}
+
+export interface Registered {
+  answers: HeldAnswer[];
+  /** Slots with a lease: mark `x` it ran out, `t` it was taken away. */
+  slots: Map<number, Held & { mark: 'x' | 't' | null }>;
+  /** Slots an operator drained, with why (JSON). */
+  drained: Map<number, string>;
+}
+
+export interface ListFilter {
+  status?: StateFilter | undefined;
+  job_type?: string | undefined;
+  client_id?: string | undefined;
+  worker_id?: string | undefined;
+  limit: number;
+  cursor?: string | undefined;
+  full: boolean;
+  /** A page ends early at this size. */
+  max_bytes: number;
+}
+
+export interface Beat {
+  now: number;
+  dead: string[];
+  hubs: Map<string, string>;
+}
+
+export interface StoredOutput {
+  index: number;
+  /** JSON text. */
+  data: string;
+}
+
+export interface Trim {
+  letters: Letter[];
+  keep: number;
+  age_ms: number;
+}
+
+/**
+ * What the hub keeps in Redis. Each operation that changes state is one script: atomic, and idempotent by its ids, so
+ * that one without an answer can be sent again. Operations with a `done` callback are gathered with others of their turn;
+ * they call back in order, before their effects are handed out.
+ *
+ * @throws HubError `unavailable` from every operation while Redis cannot do it; `details.outcome` says whether it may have
+ */
+export interface Store {
+  readonly hub_id: string;
+  /** Can Redis serve now? If not, why. */
+  readonly up: boolean;
+  readonly why: string;
+
+  /** Connects, and checks that this hub may share what is in Redis. @throws Error with a sentence when it may not */
+  open(): Promise<void>;
+  close(): void;
+  onEffect(listener: (effect: Effect) => void): void;
+  /** Told when Redis can be served again: hints may have been missed. */
+  onUp(listener: () => void): void;
+  onDown(listener: (why: string) => void): void;
+  /** A queue somewhere got a job, or something was paused or resumed. */
+  onWake(listener: (signature: string) => void): void;
+
+  /** Accepts a job. Redis holds it when this is answered; the same content under the same id makes nothing new. */
+  submit(job_id: string, content: Content, watch: WatchLevel | null, done: Done<Submitted>): void;
+  /** Leases the most urgent job an idle slot can run. @guarantee at most one present lease a job, one job a slot */
+  claim(slot: SlotAddress, done: Done<Claimed>): void;
+  /** Makes a class of slots known, and which signatures it can run. */
+  fit(class_id: string, signatures: string[]): Promise<void>;
+  /** Notes a sign of work; `stale` if the lease is not the present one. Of outputs: the next index wanted. */
+  report(report: Report, done: Done<'ok' | 'stale' | number>): void;
+  /** Ends a lease as its worker says, if it is the present one. A repeat gets the same answer. */
+  finish(finish: Finish, done: Done<Finished>): void;
+
+  /** Makes the connection the machine's only one; what it does not name goes back to the queue. */
+  register(machine_id: string, connection: string, indexes: number[], running: Held[]): Promise<Registered>;
+  /** Renews the leases named. Null if another connection registered the machine. */
+  renew(
+    machine_id: string,
+    connection: string,
+    running: Held[],
+  ): Promise<{ answers: HeldAnswer[]; freed: number[] } | null>;
+  /** The socket is gone. Answers the slots that still have a lease, or null if it was not the machine's connection. */
+  disconnect(machine_id: string, connection: string): Promise<number[] | null>;
+
+  cancel(
+    job_id: string,
+    reason: string | undefined,
+  ): Promise<'cancelled' | 'cancelling' | 'ended' | 'not_found'>;
+  setPriority(job_id: string, priority: number): Promise<'ok' | 'ended' | 'not_found'>;
+  /** `why` null resumes. */
+  pause(job_type: string | null, why: { reason: string | null; at: number } | null): Promise<void>;
+  paused(): Promise<{ job_type: string | null; reason: string | null; at: number }[]>;
+  /** `why` null resumes. */
+  drain(worker_ids: string[], why: { reason: string | null; resume_at: number | null } | null): Promise<void>;
+
+  get(job_id: string): Promise<StoredJob | null>;
+  list(filter: ListFilter): Promise<{ jobs: JobRecord[]; next_cursor: string | null }>;
+  /** The jobs as they are at the moment from which on this hub hears of them. */
+  watch(job_ids: string[], level: WatchLevel): Promise<(StoredJob | null)[]>;
+  /** The kept outputs of the present assignment with a higher index. */
+  outputs(job_id: string, after: number): Promise<StoredOutput[]>;
+
+  /** Counts by job type and state. */
+  counts(): Promise<Map<string, Partial<Record<JobRecord['status'], number>>>>;
+  /** Age in ms of the oldest job at the head of a queue, or null. */
+  oldestQueued(now: number): Promise<number | null>;
+  signatures(): Promise<Map<string, string>>;
+
+  /** What time does by itself, a bounded part of it. */
+  reap(): Promise<{ more: boolean; next_due: number | null }>;
+  /** Forgets ended jobs beyond retention, a bounded number. */
+  trim(trim: Trim): Promise<number>;
+  purge(status: FinishedState, older_than_ms: number): Promise<number>;
+  purgeSignatures(): Promise<void>;
+
+  beat(info: string, has_monitor: boolean, dead_after_ms: number, classes: string[]): Promise<Beat>;
+  leave(): Promise<void>;
+  putWorkers(records: WorkerRecord[]): Promise<void>;
+  dropWorkers(worker_ids: string[]): Promise<void>;
+  workers(): Promise<WorkerRecord[]>;
+}
