@@ -40,6 +40,8 @@ export class Connection {
   #pings = 0;
   /** What the upper layers keep of this peer, e.g. its machine. */
   machine: object | undefined;
+  /** Something that must be over before the next frame is read. */
+  busy: Promise<void> | undefined;
   /** Bad frames in a row. */
   bad_frames = 0;
   readonly #onClose: (() => void)[] = [];

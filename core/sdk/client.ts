@@ -1,11 +1,13 @@
 import type { z } from 'zod';
 import type { ErrorCode } from '../errors.ts';
 import type { CancelJob, JobAccepted, ListJobs } from '../messages/client.ts';
+import type { JobError } from '../messages/fields.ts';
 import type { EVENTS, EventType, eventFields, JobRecord, Submission, WatchLevel } from '../messages/job.ts';
 import type { Stats } from '../messages/stats.ts';
 import {
   type BackoffOptions,
   base64url,
+  bodyOf,
   GpuhubError,
   type HubLimits,
   type HubMessage,
@@ -48,8 +50,8 @@ export class JobFailedError extends GpuhubError {
   readonly retryable: boolean;
 
   constructor(job_id: string, error: unknown) {
-    const { code, message, retryable, details } = (error ?? {}) as Record<string, unknown>;
-    super(String(code ?? 'failed'), String(message ?? 'the job failed'), details);
+    const { code, message, retryable, details } = (error ?? {}) as Partial<JobError>;
+    super(code ?? 'failed', message ?? 'the job failed', details);
     this.name = 'JobFailedError';
     this.job_id = job_id;
     this.retryable = retryable !== false;
@@ -512,7 +514,7 @@ export class GpuhubClient implements AsyncDisposable {
     jobs: readonly JobSubmission[],
     options: RequestOptions = {},
   ): Promise<(JobHandle | GpuhubError)[]> {
-    const results: (JobHandle | GpuhubError)[] = new Array(jobs.length);
+    const results: (JobHandle | GpuhubError)[] = [];
     const patience = { timeout_ms: Infinity, ...options };
     await this.connect(patience);
     let left = jobs.map((job, index) => ({ index, prepared: prepare(job) }));
@@ -635,11 +637,7 @@ export class GpuhubClient implements AsyncDisposable {
 
   /** The statistics of all hubs, at most 1 s old. */
   stats(options: RequestOptions = {}): Promise<Stats> {
-    return this.#request(
-      { type: 'get_stats' },
-      ({ type: _, request_id: __, ...stats }) => stats as unknown as Stats,
-      options,
-    );
+    return this.#request({ type: 'get_stats' }, answer => bodyOf(answer) as unknown as Stats, options);
   }
 
   /** Ends the connection. Unanswered requests and the results of unfinished jobs reject with `closed`; jobs go on. */
@@ -884,7 +882,7 @@ export class GpuhubClient implements AsyncDisposable {
       this.#to_watch.add(job);
     }
     this.#sendWatches();
-    for (const pending of [...this.#pending.values()]) {
+    for (const pending of this.#pending.values()) {
       if (!pending.once && pending.retry === undefined) this.#transmit(pending);
     }
     this.#options.on_status?.({ state: 'open', welcome });
@@ -938,7 +936,7 @@ export class GpuhubClient implements AsyncDisposable {
 
   #end(fault: GpuhubError | undefined): void {
     this.#ended = fault ?? new GpuhubError('closed', 'the client was closed');
-    for (const pending of [...this.#pending.values()]) {
+    for (const pending of this.#pending.values()) {
       this.#forget(pending);
       pending.fail(this.#ended);
     }

@@ -417,7 +417,9 @@ export const nodeWire: WireFactory = async (address, events) => {
     cork = corker(response.socket);
   });
   // Binary frames are previews, which this SDK does not ask for.
-  ws.on('message', (data, is_binary) => (is_binary ? events.sign() : events.message(data.toString())));
+  ws.on('message', (data, is_binary) =>
+    is_binary ? events.sign() : events.message((data as Buffer).toString()),
+  );
   ws.on('ping', () => events.sign());
   ws.on('pong', () => events.sign());
   ws.on('unexpected-response', (_request, response) => {
@@ -526,6 +528,14 @@ export const browserWire: WireFactory = (address, events) => {
     },
   };
 };
+
+/** A message without its envelope. */
+export function bodyOf(message: HubMessage): Record<string, unknown> {
+  const body: Record<string, unknown> = { ...message };
+  delete body['type'];
+  delete body['request_id'];
+  return body;
+}
 
 /** URL-safe base64 without padding, in Node and browsers. */
 export function base64url(bytes: Uint8Array): string {

@@ -1,7 +1,15 @@
 import type { z } from 'zod';
-import type { Gpu, HeartbeatAck, JobAck, JobAssignment, WorkerRegistered } from '../messages/worker.ts';
+import type {
+  CancelOrder,
+  Gpu,
+  HeartbeatAck,
+  JobAck,
+  JobAssignment,
+  WorkerRegistered,
+} from '../messages/worker.ts';
 import {
   type BackoffOptions,
+  bodyOf,
   GpuhubError,
   type HubMessage,
   HubSocket,
@@ -93,7 +101,11 @@ export interface JobContext {
   readonly gpus: readonly number[];
   readonly attempt: number;
   readonly lease_id: string;
-  /** How far it is, 0 to 1. At most ten a second are sent; the latest wins. */
+  /**
+   * How far it is, 0 to 1. At most ten a second are sent; the latest wins.
+   *
+   * @throws GpuhubError `payload_too_large`, `invalid_result` (of `data`)
+   */
   progress(fraction: number, message?: string, data?: unknown): void;
   /**
    * Streams a piece of output (a token, a line, a frame): any JSON value, in order, none lost over a reconnect
@@ -126,6 +138,9 @@ const SLOT_WAIT_MS = 10_000;
 const CANCEL_GRACE_MS = 10_000;
 /** Leases that ended are remembered, so that a repeated assignment is not run again. */
 const KNOWN_MAX = 4096;
+/** A hub that leaves more heartbeats unanswered does not answer any. */
+const BEATS_MAX = 64;
+/** What hubs allow, before one has said so. */
 const MESSAGE_BYTES_MAX = 1_048_576;
 const RESEND_MS = 10_000;
 /** An unanswered registration is sent again. */
@@ -384,7 +399,7 @@ export class GpuhubWorker implements AsyncDisposable {
 
   async #stop(grace_ms: number, timeout_ms: number): Promise<void> {
     this.#draining = true;
-    for (const lease of [...this.#leases.values()]) {
+    for (const lease of this.#leases.values()) {
       this.#askToStop(lease, 'job_released', 'released', 'the worker is stopping', grace_ms);
     }
     await this.#idle(this.#starting === undefined ? 0 : timeout_ms);
@@ -486,7 +501,7 @@ export class GpuhubWorker implements AsyncDisposable {
     this.#disconnected();
     clearInterval(this.#lost_check);
     const why = fault ?? new GpuhubError('closed', 'the worker was stopped');
-    for (const lease of [...this.#leases.values()]) this.#drop(lease, why.code, why.message);
+    for (const lease of this.#leases.values()) this.#drop(lease, why.code, why.message);
     this.#first?.reject(why);
     this.#first = undefined;
     this.#emit({ type: 'ended', error: fault });
@@ -498,13 +513,13 @@ export class GpuhubWorker implements AsyncDisposable {
   #read(message: HubMessage): void {
     switch (message.type) {
       case 'job_assigned':
-        this.#assigned(message as unknown as AssignedJob);
+        this.#assigned(bodyOf(message) as unknown as AssignedJob);
         break;
       case 'job_ack':
         this.#acked(message as unknown as z.infer<typeof JobAck>);
         break;
       case 'cancel_job':
-        this.#cancelled(message);
+        this.#cancelled(message as unknown as z.infer<typeof CancelOrder>);
         break;
       case 'heartbeat_ack':
         this.#beatAcked(message as unknown as z.infer<typeof HeartbeatAck>);
@@ -527,7 +542,7 @@ export class GpuhubWorker implements AsyncDisposable {
     }
   }
 
-  #assigned({ type: _, request_id: __, ...job }: AssignedJob & { type?: string; request_id?: string }): void {
+  #assigned(job: AssignedJob): void {
     if (this.#known.has(job.lease_id)) return;
     this.#remember(job.lease_id);
     const gpu = gpuOf(job);
@@ -557,17 +572,16 @@ export class GpuhubWorker implements AsyncDisposable {
     lease.timer = setTimeout(reject, SLOT_WAIT_MS, lease);
   }
 
-  #cancelled(message: HubMessage): void {
-    const { job_id, lease_id, reason, grace_ms } = message as Record<string, unknown>;
-    const lease = this.#leases.get(String(lease_id));
+  #cancelled({ job_id, lease_id, reason, grace_ms }: z.infer<typeof CancelOrder>): void {
+    const lease = this.#leases.get(lease_id);
     if (lease === undefined) {
       // The hub waits for the end of something this machine does not know of: then it has ended.
-      this.#remember(String(lease_id));
+      this.#remember(lease_id);
       this.#socket.send({ type: 'job_cancelled', job_id, lease_id });
       return;
     }
     const patience = typeof grace_ms === 'number' ? grace_ms : CANCEL_GRACE_MS;
-    this.#askToStop(lease, 'job_cancelled', 'cancelled', String(reason ?? 'the job was cancelled'), patience);
+    this.#askToStop(lease, 'job_cancelled', 'cancelled', reason || 'the job was cancelled', patience);
   }
 
   #acked({ lease_id, accepted, code }: z.infer<typeof JobAck>): void {
@@ -583,9 +597,8 @@ export class GpuhubWorker implements AsyncDisposable {
 
   #refused(message: HubMessage): void {
     const error = new GpuhubError(String(message['code']), String(message['message']), message['details']);
-    const details = (error.details ?? {}) as { lease_id?: unknown; retry_after_ms?: unknown };
-    const lease =
-      this.#terminals.get(message.request_id ?? '') ?? this.#leases.get(String(details.lease_id ?? ''));
+    const details = (error.details ?? {}) as { lease_id?: string; retry_after_ms?: unknown };
+    const lease = this.#terminals.get(message.request_id ?? '') ?? this.#leases.get(details.lease_id ?? '');
     const retry_after_ms = typeof details.retry_after_ms === 'number' ? details.retry_after_ms : undefined;
     this.#emit({ type: 'error', error });
     if (message.request_id === 'register') this.#registrationRefused(error, retry_after_ms);
@@ -624,6 +637,7 @@ export class GpuhubWorker implements AsyncDisposable {
     const request_id = `h${this.#next_request++}`;
     const sent = new Map<string, number>();
     for (const lease of this.#leases.values()) sent.set(lease.id, lease.outputs.sent);
+    if (this.#beats.size >= BEATS_MAX) this.#beats.clear();
     this.#beats.set(request_id, { at: performance.now(), sent });
     const workers = this.#telemetry.map(({ index, ...values }) => ({
       worker_id: `${this.machine_id}:gpu${index}`,
@@ -681,7 +695,7 @@ export class GpuhubWorker implements AsyncDisposable {
 
   #stopLost(): void {
     const now = performance.now();
-    for (const lease of [...this.#leases.values()]) {
+    for (const lease of this.#leases.values()) {
       const is_lost = this.#lease_ms !== undefined && now - lease.renewed_at >= this.#lease_ms;
       if (is_lost && lease.status !== 'outbox')
         this.#drop(lease, 'lost', 'its lease was not renewed in time');

@@ -89,6 +89,11 @@ export class Broadcaster {
     for (const ref of [...(this.#of.get(listener) ?? [])]) this.drop(listener, ref);
   }
 
+  watches(listener: Listener, ref: string): boolean {
+    return this.#jobs.get(ref)?.has(listener) ?? false;
+  }
+
+  /** How many jobs the listener watches. */
   watching(listener: Listener): number {
     return this.#of.get(listener)?.size ?? 0;
   }
@@ -128,7 +133,10 @@ export class Broadcaster {
     });
   }
 
-  async #keptOutputs(job: StoredJob | null, after: { seq: Record<string, number>; output: Record<string, number> }): Promise<StoredOutput[]> {
+  async #keptOutputs(
+    job: StoredJob | null,
+    after: { seq: Record<string, number>; output: Record<string, number> },
+  ): Promise<StoredOutput[]> {
     if (job === null || job.packed.oi === undefined) return [];
     const id = job.ref.slice(job.ref.indexOf('/') + 1);
     const [seq, output] = [own(after.seq, id), own(after.output, id)];

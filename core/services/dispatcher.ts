@@ -72,6 +72,11 @@ export class Dispatcher {
     return [...this.#classes.keys()];
   }
 
+  /** The job type of a signature, if this hub knows it. */
+  typeOf(signature: string): string | null {
+    return this.#needs.get(signature)?.job_type ?? null;
+  }
+
   /** Puts a slot into its class; it is looked after from now on. */
   add(slot: Slot): void {
     const passed_over = [...slot.rejections]

@@ -28,6 +28,7 @@ export class Fleet {
   readonly #clock: RedisClock;
   readonly #log: Log;
   readonly #machines = new Map<string, Machine>();
+  readonly #leaving = new Set<Promise<void>>();
   /** Part of each fence, so that claims from before a registration do not pass for claims after it. */
   #registrations = 0;
   /** Slots whose record changed since it was last told. */
@@ -201,7 +202,18 @@ export class Fleet {
   }
 
   /** The socket is gone: the machine's leases run on, and it is offline while they do. */
-  async disconnected(connection: Connection): Promise<void> {
+  disconnected(connection: Connection): Promise<void> {
+    const leaving = this.#disconnect(connection).finally(() => this.#leaving.delete(leaving));
+    this.#leaving.add(leaving);
+    return leaving;
+  }
+
+  /** Everything that disconnections had to write is written. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#leaving);
+  }
+
+  async #disconnect(connection: Connection): Promise<void> {
     const machine = this.machineOf(connection);
     if (machine === undefined) return;
     this.#retire(machine);

@@ -19,7 +19,14 @@ export const Window = z.object({
 export type Window = z.infer<typeof Window>;
 
 const bucketOf = (ms: number) => (ms <= 1 ? 0 : Math.ceil(Math.log(ms) / LOG_GROWTH));
-const emptyWindow = (): Window => ({ submitted: 0, completed: 0, failed: 0, queue: {}, run: {}, run_by_type: {} });
+const emptyWindow = (): Window => ({
+  submitted: 0,
+  completed: 0,
+  failed: 0,
+  queue: {},
+  run: {},
+  run_by_type: {},
+});
 
 /** What this hub saw, by second, for the last minute. */
 export class Measures {

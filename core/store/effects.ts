@@ -26,6 +26,8 @@ export type Effect =
   | { kind: 'cancel'; ref: string; worker_id: string; lease_id: string; reason: string; grace_ms: number }
   /** The worker lost its lease: x it ran out, t it was taken away. */
   | { kind: 'lost'; worker_id: string; lease_id: string; mark: 'x' | 't' }
+  /** A frame about a worker of another hub, for monitors. */
+  | { kind: 'worker'; frame: string }
   /** An operator's word on a worker; `why` null to resume. */
   | { kind: 'drain'; worker_id: string; why: string | null }
   /** Another connection registered the machine. */
@@ -87,6 +89,8 @@ export function parseEffect(text: string, resultOf?: (ref: string) => string | u
       return { kind, signature: rest[0] as string };
     case 'due':
       return { kind, at: Number(rest[0]) };
+    case 'worker':
+      return { kind, frame: rest[0] as string };
     case 'drain':
       return { kind, worker_id: rest[0] as string, why: rest[1] ? rest[1] : null };
     case 'lost': {

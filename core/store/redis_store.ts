@@ -327,6 +327,29 @@ export class RedisStore implements Store {
     if (worker_ids.length > 0) await this.#link.call('HDEL', key('workers'), ...worker_ids);
   }
 
+  async dropLeft(records: WorkerRecord[]): Promise<void> {
+    const left = await Promise.all(
+      records.map(async ({ worker_id, machine_id, index }) => {
+        const [lease, conn] = (await this.#link.call(
+          'HMGET',
+          key('machine', machine_id),
+          `s${index}`,
+          'conn',
+        )) as (string | null)[];
+        return lease === null && conn === null ? [worker_id] : [];
+      }),
+    );
+    await this.dropWorkers(left.flat());
+  }
+
+  tellHub(hub_id: string, frame: string): void {
+    this.#link.call('PUBLISH', key('hub', hub_id), `worker\n${frame}`).catch(() => undefined);
+  }
+
+  async workerCount(): Promise<number> {
+    return (await this.#link.call('HLEN', key('workers'))) as number;
+  }
+
   async workers(): Promise<WorkerRecord[]> {
     const records = toMap((await this.#link.call('HGETALL', key('workers'))) as string[]);
     return [...records.values()].map(text => JSON.parse(text) as WorkerRecord);

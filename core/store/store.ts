@@ -51,12 +51,12 @@ export interface Held {
   lease_id: string;
 }
 
-/** A sign of work under a lease. Opaque values are JSON texts, absent ones empty. */
-export type Report = Held & { machine_id: string } & (
-    | { kind: 'started' }
-    | { kind: 'progress'; progress: number; message: string; data: string }
-    | { kind: 'output'; index: number; data: string }
-  );
+/** A sign of work. Opaque values are JSON texts, absent ones empty. */
+export type Sign =
+  | { kind: 'started' }
+  | { kind: 'progress'; progress: number; message: string; data: string }
+  | { kind: 'output'; index: number; data: string };
+export type Report = Held & { machine_id: string } & Sign;
 
 /** `undelivered` is the hub's own word: the worker was gone before the job could be sent. */
 export type FinishKind = 'completed' | 'failed' | 'cancelled' | 'released' | 'rejected' | 'undelivered';
@@ -201,5 +201,10 @@ export interface Store {
   leave(): Promise<void>;
   putWorkers(records: WorkerRecord[]): Promise<void>;
   dropWorkers(worker_ids: string[]): Promise<void>;
+  /** Drops the records of offline workers that no longer hold a lease. */
+  dropLeft(records: WorkerRecord[]): Promise<void>;
+  /** A frame about a worker for the monitors of another hub; a hint, nobody waits for it. */
+  tellHub(hub_id: string, frame: string): void;
   workers(): Promise<WorkerRecord[]>;
+  workerCount(): Promise<number>;
 }

@@ -1,0 +1,175 @@
+import { RedisClock } from './clock.ts';
+import type { Config } from './config.ts';
+import type { Connection } from './connections/connection.ts';
+import { GateServer } from './connections/server.ts';
+import { CLOSE, HubError } from './errors.ts';
+import type { Log } from './log.ts';
+import { BATCH_MAX, WATCH_MAX } from './messages/client.ts';
+import { SUBPROTOCOL } from './messages/protocol.ts';
+import { clientRoutes } from './routes/client.ts';
+import { hubRoutes } from './routes/http/hub.ts';
+import { jobRoutes } from './routes/http/jobs.ts';
+import { HttpRouter } from './routes/http/server.ts';
+import { monitorRoutes } from './routes/monitor.ts';
+import { Router } from './routes/router.ts';
+import { workerRoutes } from './routes/worker.ts';
+import { Broadcaster } from './services/broadcaster.ts';
+import { Fleet } from './services/fleet.ts';
+import { Jobs } from './services/jobs.ts';
+import { Monitors } from './services/monitors.ts';
+import { Operations } from './services/operations.ts';
+import { Reaper } from './services/reaper.ts';
+import { Statistics } from './services/statistics.ts';
+import { makeHubId, RedisStore } from './store/redis_store.ts';
+
+/** A hub: everything built and wired. Tests use it in their own process; main.ts runs it. */
+export class Hub {
+  readonly hub_id: string;
+  readonly #config: Config;
+  readonly #log: Log;
+  readonly #clock = new RedisClock();
+  readonly #store: RedisStore;
+  readonly #server: GateServer;
+  readonly #fleet: Fleet;
+  readonly #statistics: Statistics;
+  readonly #monitors: Monitors;
+  readonly #operations: Operations;
+  readonly #reaper: Reaper;
+  readonly #router: Router;
+  readonly #http: HttpRouter;
+  #stopping = false;
+
+  constructor(config: Config, log: Log) {
+    this.hub_id = makeHubId();
+    this.#config = config;
+    this.#log = log.child({ hub_id: this.hub_id });
+    const store = new RedisStore(config, { hub_id: this.hub_id });
+    this.#store = store;
+    this.#server = new GateServer(config, this.#log, {
+      connected: connection => this.#connected(connection),
+      frame: (connection, text) => this.#router.frame(connection, text),
+      request: (request, response) => this.#http.handle(request, response),
+    });
+    const clock = this.#clock;
+    const fleet = new Fleet(store, config, clock, this.#log);
+    const broadcaster = new Broadcaster(store);
+    const statistics = new Statistics(store, fleet, this.#server.connections, clock, this.#log);
+    const jobs = new Jobs(store, config, fleet.dispatcher, broadcaster, statistics.measures);
+    const operations = new Operations(store, fleet, statistics);
+    this.#fleet = fleet;
+    this.#statistics = statistics;
+    this.#operations = operations;
+    this.#monitors = new Monitors(store, fleet, statistics, config.MONITOR_RATE);
+    this.#reaper = new Reaper(store, config, this.#log, () => clock.now());
+
+    const services = {
+      config,
+      log: this.#log,
+      clock,
+      store,
+      jobs,
+      broadcaster,
+      fleet,
+      statistics,
+      operations,
+      router: () => this.#router,
+    };
+    const routes = {
+      client: clientRoutes(services),
+      worker: workerRoutes(services),
+      monitor: monitorRoutes(services),
+    };
+    this.#router = new Router(routes, config, this.#log, (connection, type) =>
+      this.#mustBeRegistered(connection, type),
+    );
+    const stopping = () => this.#stopping;
+    this.#http = new HttpRouter(
+      [...jobRoutes(services), ...hubRoutes({ ...services, stopping })],
+      config,
+      this.#log,
+    );
+
+    store.onDown(why => this.#log.warn({ why }, 'Redis is away: running jobs go on, nothing new is taken'));
+    store.onUp(() => this.#log.info('Redis serves'));
+  }
+
+  get port(): number {
+    return this.#server.port;
+  }
+
+  /** @throws Error with a sentence when Redis or the port cannot be had */
+  async start(): Promise<void> {
+    await this.#store.open();
+    await this.#statistics.start();
+    await this.#fleet.dispatcher.start();
+    this.#reaper.start();
+    this.#monitors.start();
+    await this.#server.start();
+  }
+
+  /** Takes no more peers, answers what is in flight, tells peers to come back elsewhere, leaves nothing in Redis. */
+  async stop(): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#server.closeGate();
+    await this.#reaper.stop();
+    await this.#server.stop();
+    this.#fleet.dispatcher.stop();
+    // The machines of this hub are offline now; their leases run on.
+    await this.#fleet.settled();
+    await this.#monitors.stop();
+    await this.#statistics.stop();
+    this.#store.close();
+  }
+
+  #connected(connection: Connection): void {
+    const config = this.#config;
+    connection.sendMessage({
+      type: 'welcome',
+      protocol: SUBPROTOCOL,
+      hub_id: this.hub_id,
+      connection_id: connection.id,
+      role: connection.role,
+      ...(connection.client_id === undefined ? {} : { client_id: connection.client_id }),
+      server_time: this.#clock.now(),
+      ping_interval_ms: config.PING_INTERVAL_MS,
+      limits: {
+        max_message_bytes: config.MAX_MESSAGE_BYTES,
+        max_params_bytes: config.MAX_PARAMS_BYTES,
+        max_result_bytes: config.MAX_RESULT_BYTES,
+        max_batch: BATCH_MAX,
+        max_watch: WATCH_MAX,
+        idempotency_ms: config.IDEMPOTENCY_MS,
+      },
+    });
+    if (connection.role === 'worker') this.#awaitRegistration(connection);
+    if (connection.role === 'monitor') void this.#greetMonitor(connection);
+  }
+
+  #awaitRegistration(connection: Connection): void {
+    const timer = setTimeout(() => {
+      if (!this.#fleet.machineOf(connection)) connection.close(CLOSE.timeout, 'no registration came in time');
+    }, this.#config.REGISTER_TIMEOUT_MS);
+    connection.onClose(() => {
+      clearTimeout(timer);
+      void this.#fleet.disconnected(connection);
+    });
+  }
+
+  async #greetMonitor(connection: Connection): Promise<void> {
+    try {
+      const snapshot = await this.#operations.snapshot(this.#config.MAX_MESSAGE_BYTES);
+      connection.sendMessage(snapshot);
+      this.#monitors.add(connection);
+    } catch (error) {
+      this.#router.fail(connection, undefined, error);
+      connection.close(CLOSE.overloaded, 'no snapshot can be had now');
+    }
+  }
+
+  #mustBeRegistered(connection: Connection, type: string): void {
+    if (connection.role !== 'worker' || type === 'ping' || type === 'register_worker') return;
+    if (!this.#fleet.machineOf(connection))
+      throw new HubError('not_registered', 'register_worker must come first');
+  }
+}

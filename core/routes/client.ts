@@ -1,0 +1,166 @@
+import type { RedisClock } from '../clock.ts';
+import type { Config } from '../config.ts';
+import type { Connection } from '../connections/connection.ts';
+import type { Log } from '../log.ts';
+import { refOf } from '../store/keys.ts';
+import type { Store } from '../store/store.ts';
+import type { Broadcaster } from '../services/broadcaster.ts';
+import type { Accepted, Jobs } from '../services/jobs.ts';
+import type { Statistics } from '../services/statistics.ts';
+import { ClientListener, errorBody } from './peer.ts';
+import type { Handlers, Router } from './router.ts';
+import { HubError } from '../errors.ts';
+import { WATCH_MAX } from '../messages/client.ts';
+
+export interface ClientServices {
+  config: Config;
+  log: Log;
+  clock: RedisClock;
+  store: Store;
+  jobs: Jobs;
+  broadcaster: Broadcaster;
+  statistics: Statistics;
+  router: () => Router;
+}
+
+/** Watches of one connection altogether; a frame may name at most WATCH_MAX. */
+const WATCHES_MAX = 100 * WATCH_MAX;
+
+/** `request_id` goes back with the direct answer. */
+export const reply = (message: { request_id?: string | undefined }, answer: object) =>
+  message.request_id === undefined ? answer : { ...answer, request_id: message.request_id };
+
+export function clientRoutes(services: ClientServices): Handlers<'client'> {
+  const { config, clock, store, jobs, broadcaster, statistics } = services;
+  const listeners = new WeakMap<Connection, ClientListener>();
+  const listenerOf = (connection: Connection) => {
+    let listener = listeners.get(connection);
+    if (listener === undefined) {
+      const made = new ClientListener(connection);
+      listeners.set(connection, made);
+      connection.onClose(() => broadcaster.dropAll(made));
+      listener = made;
+    }
+    return listener;
+  };
+
+  return {
+    // -> pong
+    ping: (connection, message) =>
+      connection.sendMessage(reply(message, { type: 'pong', server_time: clock.now() })),
+
+    // -> job_accepted | error
+    submit_job: (connection, message, body) => {
+      const by = { client_id: connection.client_id, listener: listenerOf(connection) };
+      jobs.submit(message, body, by, (error, accepted) => {
+        if (error) services.router().fail(connection, message.request_id, error);
+        else connection.sendMessage(reply(message, { type: 'job_accepted', ...accepted }));
+      });
+    },
+
+    // -> jobs_accepted, one result a job
+    submit_jobs: (connection, message) => {
+      const batch = new BatchAnswer(message.jobs.length, results =>
+        connection.sendMessage(reply(message, { type: 'jobs_accepted', results })),
+      );
+      const by = { client_id: connection.client_id, listener: listenerOf(connection), defer: batch.defer };
+      message.jobs.forEach((body, i) => {
+        const failed = (error: unknown) =>
+          batch.set(i, { ...idOfBody(body), error: errorBody(error, services.log) });
+        try {
+          jobs.submit(jobs.read(body), body as Record<string, unknown>, by, (error, accepted) => {
+            if (error) failed(error);
+            else batch.set(i, batchResult(accepted as Accepted));
+          });
+        } catch (error) {
+          failed(error);
+        }
+      });
+    },
+
+    // -> job_cancel_accepted | error
+    cancel_job: async (connection, message) => {
+      const status = await jobs.cancel(message.job_id, message.reason);
+      connection.sendMessage(reply(message, { type: 'job_cancel_accepted', job_id: message.job_id, status }));
+    },
+
+    // -> job | error
+    get_job: async (connection, message) => {
+      const job = await jobs.get(message.job_id);
+      connection.sendMessage(reply(message, { type: 'job', job: job.record(true) }));
+    },
+
+    // -> jobs
+    list_jobs: async (connection, message) => {
+      const page = await store.list({ ...message, max_bytes: pageBytes(config) });
+      connection.sendMessage(reply(message, { type: 'jobs', ...page }));
+    },
+
+    // -> jobs_watched, then the replay
+    watch_jobs: async (connection, message) => {
+      const listener = listenerOf(connection);
+      if (broadcaster.watching(listener) + message.job_ids.length > WATCHES_MAX) {
+        throw new HubError('rate_limited', `one connection watches at most ${WATCHES_MAX} jobs`, {
+          limit: WATCHES_MAX,
+          retry_after_ms: 1000,
+        });
+      }
+      const after = { seq: message.after_seq ?? {}, output: message.after_output ?? {} };
+      await broadcaster.watch(listener, message.job_ids, after, found => {
+        const ids = [...new Set(message.job_ids)];
+        const records = found.flatMap(job => (job === null ? [] : [job.record(false)]));
+        const not_found = ids.filter((_, i) => found[i] === null);
+        connection.sendMessage(reply(message, { type: 'jobs_watched', jobs: records, not_found }));
+      });
+    },
+
+    // -> jobs_unwatched
+    unwatch_jobs: (connection, message) => {
+      for (const job_id of message.job_ids) broadcaster.drop(listenerOf(connection), refOf(job_id));
+      connection.sendMessage(reply(message, { type: 'jobs_unwatched', job_ids: message.job_ids }));
+    },
+
+    // -> stats
+    get_stats: (connection, message) =>
+      connection.sendMessage(reply(message, { type: 'stats', ...statistics.stats })),
+  };
+}
+
+/** The envelope of a page needs a little room as well. */
+export const pageBytes = (config: Config) => Math.floor(config.MAX_MESSAGE_BYTES * 0.95) - 1024;
+
+function idOfBody(body: unknown): { job_id?: string } {
+  const job_id = (body as { job_id?: unknown } | null)?.job_id;
+  return typeof job_id === 'string' ? { job_id: job_id.slice(0, 128) } : {};
+}
+
+function batchResult({ job_id, status, duplicate, seq, warnings }: Accepted) {
+  return { job_id, status, duplicate, seq, ...(warnings ? { warnings } : {}) };
+}
+
+/** Gathers the results of a batch, sends them when all are there, and lets the jobs' events go out after that. */
+class BatchAnswer {
+  readonly #results: object[];
+  readonly #send: (results: object[]) => void;
+  readonly #releases: (() => void)[] = [];
+  #left: number;
+
+  constructor(size: number, send: (results: object[]) => void) {
+    this.#results = new Array(size);
+    this.#left = size;
+    this.#send = send;
+  }
+
+  set(index: number, result: object): void {
+    this.#results[index] = result;
+    this.#left -= 1;
+    if (this.#left > 0) return;
+    this.#send(this.#results);
+    for (const release of this.#releases) release();
+  }
+
+  readonly defer = (release: () => void): void => {
+    if (this.#left > 0) this.#releases.push(release);
+    else release();
+  };
+}

@@ -1,0 +1,193 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Config } from '../../config.ts';
+import { HubError, invalidMessage } from '../../errors.ts';
+import type { Log } from '../../log.ts';
+import { errorBody } from '../peer.ts';
+
+/** One request as a handler sees it. */
+export interface Exchange {
+  request: IncomingMessage;
+  response: ServerResponse;
+  /** The parts of the path that the route names, decoded. */
+  params: Record<string, string>;
+  query: Record<string, string>;
+  /** The body as a JSON object; an absent one is empty. @throws HubError `invalid_json`, `payload_too_large` */
+  body(): Promise<Record<string, unknown>>;
+  send(status: number, body: object, headers?: Record<string, string>): void;
+}
+
+export interface Route {
+  method: 'GET' | 'POST' | 'PUT';
+  /** Segments; `:name` matches one. */
+  path: string;
+  /** May any page read it? Only what carries nothing secret. */
+  open?: boolean;
+  handle(exchange: Exchange): void | Promise<void>;
+}
+
+const SECURITY = {
+  'X-Content-Type-Options': 'nosniff',
+  'Referrer-Policy': 'no-referrer',
+  'Cache-Control': 'no-store',
+};
+const PREFLIGHT_S = 600;
+
+/** Finds the route of a request, and turns what it throws into an answer. */
+export class HttpRouter {
+  readonly #routes: (Route & { segments: string[] })[];
+  readonly #config: Config;
+  readonly #log: Log;
+
+  constructor(routes: Route[], config: Config, log: Log) {
+    this.#routes = routes.map(route => ({ ...route, segments: route.path.split('/') }));
+    this.#config = config;
+    this.#log = log;
+  }
+
+  handle(request: IncomingMessage, response: ServerResponse): void {
+    response.on('error', () => response.destroy());
+    this.#answer(request, response).catch((error: unknown) => {
+      const body = errorBody(error, this.#log);
+      const status = error instanceof HubError ? error.http : 500;
+      if (response.headersSent) return void response.end();
+      sendJson(response, status, { error: body }, retryAfter(status, body.details));
+    });
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = parseUrl(request.url ?? '/');
+    const { found, params, allowed } = this.#find(request.method ?? '', url.pathname);
+    this.#checkOrigin(request, response, found?.open ?? false);
+    if (request.method === 'OPTIONS' && allowed.length > 0) {
+      response.writeHead(204, {
+        'Access-Control-Allow-Methods': allowed.join(', '),
+        'Access-Control-Max-Age': String(PREFLIGHT_S),
+      });
+      return void response.end();
+    }
+    if (!found) {
+      if (allowed.length === 0)
+        throw new HubError('not_found', `there is nothing at ${url.pathname.slice(0, 200)}`);
+      response.setHeader('Allow', allowed.join(', '));
+      throw new HubError(
+        'method_not_allowed',
+        `${request.method} is not for this path; ${allowed.join(', ')} is`,
+      );
+    }
+    if (url.searchParams.has('token'))
+      throw new HubError('unauthorized', 'a token in a URL is refused: it ends up in logs');
+    await found.handle({
+      request,
+      response,
+      params,
+      query: Object.fromEntries(url.searchParams),
+      body: () => readBody(request, this.#config.MAX_MESSAGE_BYTES),
+      send: (status, body, headers) => sendJson(response, status, body, headers),
+    });
+  }
+
+  #find(method: string, path: string) {
+    const segments = path.split('/');
+    const allowed: string[] = [];
+    let found: Route | undefined;
+    let params: Record<string, string> = {};
+    for (const route of this.#routes) {
+      const match = matchPath(route.segments, segments);
+      if (match === null) continue;
+      allowed.push(route.method);
+      if (route.method !== method) continue;
+      found = route;
+      params = match;
+    }
+    return { found, params, allowed };
+  }
+
+  /** A page of another site must not read or drive the hub. @throws HubError `forbidden` */
+  #checkOrigin(request: IncomingMessage, response: ServerResponse, open: boolean): void {
+    const { origin, host } = request.headers;
+    if (open) response.setHeader('Access-Control-Allow-Origin', '*');
+    if (open || origin === undefined || origin === `http://${host}` || origin === `https://${host}`) return;
+    if (!this.#config.ALLOWED_ORIGINS.includes(origin)) {
+      throw new HubError(
+        'forbidden',
+        `the origin ${origin.slice(0, 200)} may not use this hub; ALLOWED_ORIGINS can list it`,
+      );
+    }
+    response.setHeader('Access-Control-Allow-Origin', origin);
+    response.setHeader(
+      'Access-Control-Allow-Headers',
+      'authorization, content-type, idempotency-key, last-event-id',
+    );
+    response.setHeader('Vary', 'Origin');
+  }
+}
+
+function parseUrl(target: string): URL {
+  try {
+    return new URL(target, 'http://hub');
+  } catch {
+    throw invalidMessage([{ path: 'url', message: 'is not a valid request target' }]);
+  }
+}
+
+function matchPath(route: string[], path: string[]): Record<string, string> | null {
+  if (route.length !== path.length) return null;
+  const params: Record<string, string> = {};
+  for (let i = 0; i < route.length; i++) {
+    const [want, have] = [route[i] as string, path[i] as string];
+    if (!want.startsWith(':')) {
+      if (want !== have) return null;
+      continue;
+    }
+    try {
+      params[want.slice(1)] = decodeURIComponent(have);
+    } catch {
+      return null;
+    }
+  }
+  return params;
+}
+
+async function readBody(request: IncomingMessage, most: number): Promise<Record<string, unknown>> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request) {
+    bytes += (chunk as Buffer).length;
+    if (bytes > most) throw new HubError('payload_too_large', `the body is larger than ${most} bytes`);
+    chunks.push(chunk as Buffer);
+  }
+  const text = Buffer.concat(chunks).toString();
+  if (text.trim() === '') return {};
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    throw new HubError('invalid_json', 'the body is not valid JSON');
+  }
+  if (typeof body !== 'object' || body === null || Array.isArray(body))
+    throw new HubError('invalid_json', 'the body must be one JSON object');
+  return body as Record<string, unknown>;
+}
+
+function sendJson(
+  response: ServerResponse,
+  status: number,
+  body: object,
+  headers: Record<string, string> = {},
+): void {
+  if (response.destroyed || response.headersSent) return;
+  const text = JSON.stringify(body);
+  response.writeHead(status, {
+    ...SECURITY,
+    'Content-Type': 'application/json',
+    'Content-Length': Buffer.byteLength(text),
+    ...headers,
+  });
+  response.end(text);
+}
+
+function retryAfter(status: number, details: unknown): Record<string, string> {
+  if (status !== 429 && status !== 503) return {};
+  const ms = (details as { retry_after_ms?: number } | undefined)?.retry_after_ms ?? 1000;
+  return { 'Retry-After': String(Math.max(1, Math.ceil(ms / 1000))) };
+}

@@ -1,0 +1,78 @@
+import { invalidMessage } from '../../errors.ts';
+import { TERMINAL_EVENTS } from '../../messages/job.ts';
+import type { Broadcaster, Listener } from '../../services/broadcaster.ts';
+import type { Jobs } from '../../services/jobs.ts';
+import { refOf } from '../../store/keys.ts';
+import type { JobEvent } from '../../store/store.ts';
+import type { Exchange } from './server.ts';
+
+const PING_MS = 15_000;
+/** A reader this far behind is cut; it comes back with Last-Event-ID. */
+const BEHIND_BYTES_MAX = 4 * 1024 * 1024;
+
+/** One reader of a job's events, as Server-Sent Events (WHATWG HTML, section 9.2). */
+class EventStream implements Listener {
+  readonly #exchange: Exchange;
+  /** The newest output told: part of each id from then on, so that a reader that comes back gets none twice. */
+  #output: number | null = null;
+
+  constructor(exchange: Exchange) {
+    this.#exchange = exchange;
+  }
+
+  event(event: JobEvent, frame: string): void {
+    const { response } = this.#exchange;
+    if (event.type === 'job_assigned') this.#output = null;
+    if (event.type === 'job_output') this.#output = Number(/^"index":(\d+)/.exec(event.fields)?.[1] ?? 0);
+    const counted = event.type === 'job_output' || event.type === 'job_progress';
+    const id = counted && this.#output !== null ? `${event.seq}:${this.#output}` : String(event.seq);
+    response.write(`event: ${event.type}\nid: ${id}\ndata: ${frame}\n\n`);
+    if (TERMINAL_EVENTS.has(event.type)) response.end();
+    else if (response.writableLength > BEHIND_BYTES_MAX) response.destroy();
+  }
+}
+
+/** Where the reader was: the header, or the beginning. @throws HubError `invalid_message` */
+function lastEvent(exchange: Exchange): { seq: number; output: number } {
+  const header = exchange.request.headers['last-event-id'];
+  if (header === undefined || header === '') return { seq: 0, output: -1 };
+  const match = /^(\d{1,16})(?::(\d{1,16}))?$/.exec(String(header));
+  if (!match) throw invalidMessage([{ path: 'Last-Event-ID', message: 'must be a seq, or seq:index' }]);
+  return { seq: Number(match[1]), output: match[2] === undefined ? -1 : Number(match[2]) };
+}
+
+/** Streams a job's events until its end. @throws HubError `not_found`, `invalid_message`, `unavailable` */
+export async function streamEvents(
+  exchange: Exchange,
+  job_id: string,
+  broadcaster: Broadcaster,
+  jobs: Jobs,
+): Promise<void> {
+  const { response } = exchange;
+  const after = lastEvent(exchange);
+  await jobs.get(job_id);
+  const stream = new EventStream(exchange);
+  const ping = setInterval(() => response.write(': ping\n\n'), PING_MS);
+  response.on('close', () => {
+    clearInterval(ping);
+    broadcaster.drop(stream, refOf(job_id));
+  });
+  let ended = false;
+  await broadcaster.watch(
+    stream,
+    [job_id],
+    { seq: { [job_id]: after.seq }, output: { [job_id]: after.output } },
+    ([job]) => {
+      response.writeHead(200, {
+        'Content-Type': 'text/event-stream',
+        'Cache-Control': 'no-store',
+        'X-Accel-Buffering': 'no',
+        Connection: 'keep-alive',
+      });
+      response.flushHeaders();
+      ended = job?.ended ?? true;
+    },
+  );
+  // Nothing more will come: the terminal event was told before.
+  if (ended && !response.writableEnded) response.end();
+}

@@ -1,0 +1,89 @@
+import type { RedisClock } from '../clock.ts';
+import type { Config } from '../config.ts';
+import { HubError } from '../errors.ts';
+import type { Jobs } from '../services/jobs.ts';
+import { notFound } from '../services/jobs.ts';
+import type { Operations } from '../services/operations.ts';
+import type { Statistics } from '../services/statistics.ts';
+import type { Store } from '../store/store.ts';
+import { pageBytes, reply } from './client.ts';
+import type { Handlers, Router } from './router.ts';
+
+export interface MonitorServices {
+  config: Config;
+  clock: RedisClock;
+  store: Store;
+  jobs: Jobs;
+  operations: Operations;
+  statistics: Statistics;
+  router: () => Router;
+}
+
+export function monitorRoutes(services: MonitorServices): Handlers<'monitor'> {
+  const { config, clock, store, jobs, operations, statistics } = services;
+  return {
+    ping: (connection, message) =>
+      connection.sendMessage(reply(message, { type: 'pong', server_time: clock.now() })),
+    get_stats: (connection, message) =>
+      connection.sendMessage(reply(message, { type: 'stats', ...statistics.stats })),
+
+    // -> job_accepted | error; its events come as all events do
+    submit_job: (connection, message, body) => {
+      jobs.submit(message, body, {}, (error, accepted) => {
+        if (error) services.router().fail(connection, message.request_id, error);
+        else connection.sendMessage(reply(message, { type: 'job_accepted', ...accepted }));
+      });
+    },
+    cancel_job: async (connection, message) => {
+      const status = await jobs.cancel(message.job_id, message.reason);
+      connection.sendMessage(reply(message, { type: 'job_cancel_accepted', job_id: message.job_id, status }));
+    },
+    get_job: async (connection, message) => {
+      const job = await jobs.get(message.job_id);
+      connection.sendMessage(reply(message, { type: 'job', job: job.record(true) }));
+    },
+    list_jobs: async (connection, message) => {
+      const page = await store.list({ ...message, max_bytes: pageBytes(config) });
+      connection.sendMessage(reply(message, { type: 'jobs', ...page }));
+    },
+    // -> job_accepted of the new job
+    retry_job: async (connection, message) => {
+      const accepted = await jobs.retry(message.job_id);
+      connection.sendMessage(reply(message, { type: 'job_accepted', ...accepted }));
+    },
+    set_priority: async (connection, message) => {
+      const outcome = await store.setPriority(message.job_id, message.priority);
+      if (outcome === 'not_found') throw notFound(message.job_id);
+      if (outcome === 'ended') throw new HubError('conflict', `job ${message.job_id} has ended already`);
+      connection.sendMessage(reply(message, { type: 'ok' }));
+    },
+    purge_jobs: async (connection, message) => {
+      const count = await store.purge(message.status, message.older_than_ms ?? 0);
+      connection.sendMessage(reply(message, { type: 'ok', count }));
+    },
+
+    // -> workers
+    list_workers: async (connection, message) => {
+      const workers = await operations.workers(message.filter ?? {});
+      connection.sendMessage(reply(message, { type: 'workers', workers }));
+    },
+    // Each -> ok
+    drain_worker: async (connection, message) => {
+      const { reason, resume_at } = message;
+      const ids = await operations.drain(message, { reason: reason ?? null, resume_at: resume_at ?? null });
+      connection.sendMessage(reply(message, { type: 'ok', count: ids.length }));
+    },
+    resume_worker: async (connection, message) => {
+      const ids = await operations.drain(message, null);
+      connection.sendMessage(reply(message, { type: 'ok', count: ids.length }));
+    },
+    pause_queue: async (connection, message) => {
+      await store.pause(message.job_type ?? null, { reason: message.reason ?? null, at: clock.now() });
+      connection.sendMessage(reply(message, { type: 'ok' }));
+    },
+    resume_queue: async (connection, message) => {
+      await store.pause(message.job_type ?? null, null);
+      connection.sendMessage(reply(message, { type: 'ok' }));
+    },
+  };
+}

@@ -1,0 +1,80 @@
+import type { Config } from '../config.ts';
+import type { Connection } from '../connections/connection.ts';
+import { CLOSE, HubError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { decode, type Frame, parseFrame } from '../messages/codec.ts';
+import type { MessageOf, TypeOf } from '../messages/protocol.ts';
+import type { Role } from '../messages/shared.ts';
+import { errorBody } from './peer.ts';
+
+/** Answers one message. What it throws is told to the peer. */
+type Handler<M> = (connection: Connection, message: M, body: Record<string, unknown>) => void | Promise<void>;
+/** A handler for each message the role may send: a missing one does not compile. */
+export type Handlers<R extends Role> = { [T in TypeOf<R>]: Handler<MessageOf<R, T>> };
+
+export type Routes = { [R in Role]: Handlers<R> };
+
+/** The codes that count towards MAX_BAD_FRAMES. */
+const BAD = new Set(['invalid_json', 'unknown_type', 'invalid_message']);
+
+/** Reads frames, calls their handlers, answers errors, and closes peers that send nothing but nonsense. */
+export class Router {
+  readonly #routes: Routes;
+  readonly #config: Config;
+  readonly #log: Log;
+  /** What must hold before a message of a role is read, e.g. registration. */
+  readonly #before: (connection: Connection, type: string) => void;
+
+  constructor(
+    routes: Routes,
+    config: Config,
+    log: Log,
+    before: (connection: Connection, type: string) => void,
+  ) {
+    this.#routes = routes;
+    this.#config = config;
+    this.#log = log;
+    this.#before = before;
+  }
+
+  frame(connection: Connection, text: string): void {
+    if (connection.busy) {
+      // What follows a registration is read after it.
+      const busy: Promise<void> = connection.busy.then(() => {
+        if (connection.busy === busy) connection.busy = undefined;
+        this.#read(connection, text);
+      });
+      connection.busy = busy;
+      return;
+    }
+    this.#read(connection, text);
+  }
+
+  #read(connection: Connection, text: string): void {
+    if (connection.closed) return;
+    let frame: Frame | undefined;
+    try {
+      frame = parseFrame(text);
+      const handlers = this.#routes[connection.role] as unknown as Record<string, Handler<unknown>>;
+      if (Object.hasOwn(handlers, frame.type)) this.#before(connection, frame.type);
+      const message = decode(connection.role, frame);
+      connection.bad_frames = 0;
+      const handler = handlers[frame.type] as Handler<unknown>;
+      const { request_id } = frame;
+      handler(connection, message, frame.body)?.catch((error: unknown) =>
+        this.fail(connection, request_id, error),
+      );
+    } catch (error) {
+      this.fail(connection, frame?.request_id, error);
+    }
+  }
+
+  fail(connection: Connection, request_id: string | undefined, error: unknown): void {
+    const body = errorBody(error, this.#log);
+    connection.sendMessage({ type: 'error', ...(request_id === undefined ? {} : { request_id }), ...body });
+    if (!(error instanceof HubError) || !BAD.has(error.code)) return;
+    connection.bad_frames += 1;
+    if (connection.bad_frames > this.#config.MAX_BAD_FRAMES)
+      connection.close(CLOSE.bad_frames, 'too many bad frames in a row');
+  }
+}

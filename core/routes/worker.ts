@@ -1,0 +1,213 @@
+import type { RedisClock } from '../clock.ts';
+import type { Config } from '../config.ts';
+import type { Connection } from '../connections/connection.ts';
+import { HubError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { canonicalJson } from '../messages/json.ts';
+import type { Fleet } from '../services/fleet.ts';
+import type { Statistics } from '../services/statistics.ts';
+import type { Machine, Slot } from '../services/slot.ts';
+import { refOf } from '../store/keys.ts';
+import { RETRY_AFTER_MS } from '../store/redis_link.ts';
+import type { Finish, Finished, Sign, Store } from '../store/store.ts';
+import { ProgressGate, StaleNotices } from './worker_gates.ts';
+import { reply } from './client.ts';
+import type { Handlers, Router } from './router.ts';
+
+export interface WorkerServices {
+  config: Config;
+  log: Log;
+  clock: RedisClock;
+  store: Store;
+  fleet: Fleet;
+  statistics: Statistics;
+  router: () => Router;
+}
+
+interface LeaseMessage {
+  job_id: string;
+  lease_id: string;
+  request_id?: string | undefined;
+}
+
+type Terminal = Pick<Finish, 'kind' | 'payload' | 'retryable'>;
+
+/** Room for the code and the message of an error beside its details. */
+const ERROR_BYTES_MAX = 64 * 1024;
+
+export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
+  const { config, clock, store, fleet, statistics, log } = services;
+  const progress = new ProgressGate(config.PROGRESS_RATE);
+  const stale = new StaleNotices();
+  const machineOf = (connection: Connection) => fleet.machineOf(connection) as Machine;
+
+  const ack = (connection: Connection, message: LeaseMessage, accepted: boolean, code: string | null) => {
+    const { job_id, lease_id } = message;
+    connection.sendMessage(
+      reply(message, { type: 'job_ack', job_id, lease_id, accepted, ...(code ? { code } : {}) }),
+    );
+  };
+
+  const report = (connection: Connection, message: LeaseMessage, sign: Sign) => {
+    const { machine_id } = machineOf(connection);
+    const { job_id, lease_id } = message;
+    store.report({ ref: refOf(job_id), lease_id, machine_id, ...sign }, (error, answer) => {
+      if (error) return;
+      if (answer === 'stale' && stale.mayTell(lease_id)) ack(connection, message, false, 'stale_lease');
+    });
+  };
+
+  /** The slot is freed in the turn of the message, so that the next claim goes to Redis right behind it. */
+  const finish = (connection: Connection, message: LeaseMessage, { kind, payload, retryable }: Terminal) => {
+    const machine = machineOf(connection);
+    const { job_id, lease_id } = message;
+    progress.forget(lease_id);
+    const slot = fleet.slotWith(machine, lease_id);
+    const lease = slot?.lease ?? null;
+    const ref = refOf(job_id);
+    store.finish(
+      { ref, lease_id, machine_id: machine.machine_id, kind, payload, retryable },
+      (error, finished) => {
+        if (error) {
+          if (slot && lease) fleet.keep(slot, lease);
+          return refuse(connection, message, error);
+        }
+        ack(connection, message, finished.accepted, finished.code);
+        if (finished.accepted) measure(kind, finished, lease?.signature ?? null);
+        if (finished.freed) fleet.free(fleet.slotOf(finished.freed), lease_id);
+      },
+    );
+    // A job taken: the worker is no longer passed over for longer each time.
+    if (lease?.signature && (kind === 'completed' || kind === 'failed'))
+      slot?.rejections.delete(lease.signature);
+    fleet.free(slot, lease_id);
+  };
+
+  const measure = (kind: Finish['kind'], finished: Finished, signature: string | null) => {
+    if (kind === 'completed') {
+      const job_type = signature === null ? null : fleet.dispatcher.typeOf(signature);
+      statistics.measures.completed(job_type, finished.queued_ms, finished.run_ms);
+    }
+    if (kind === 'failed') statistics.measures.failed();
+  };
+
+  /** Redis has not decided: the worker keeps its message. */
+  const refuse = (connection: Connection, message: LeaseMessage, error: Error) => {
+    const { job_id, lease_id } = message;
+    const told =
+      error instanceof HubError && error.code === 'unavailable'
+        ? new HubError('unavailable', error.message, {
+            ...(error.details as object),
+            job_id,
+            lease_id,
+            retry_after_ms: RETRY_AFTER_MS,
+          })
+        : error;
+    services.router().fail(connection, message.request_id, told);
+  };
+
+  /** Opaque JSON within its limit. @throws HubError `payload_too_large`, `invalid_message` */
+  const bounded = (value: unknown, path: string, most: number) => {
+    const text = canonicalJson(value, path);
+    const bytes = Buffer.byteLength(text);
+    if (bytes > most)
+      throw new HubError('payload_too_large', `field "${path}": ${bytes} bytes, at most ${most} are taken`);
+    return text;
+  };
+
+  return {
+    ping: (connection, message) =>
+      connection.sendMessage(reply(message, { type: 'pong', server_time: clock.now() })),
+
+    // -> worker_registered, then assignments
+    register_worker: (connection, message) => {
+      const indexes =
+        message.gpus?.map(gpu => gpu.index) ?? Array.from({ length: message.gpu_count ?? 1 }, (_, i) => i);
+      const registered = fleet.register(connection, message, jobs => {
+        connection.sendMessage(
+          reply(message, {
+            type: 'worker_registered',
+            machine_id: message.machine_id,
+            worker_ids: indexes.map(index => `${message.machine_id}:gpu${index}`),
+            lease_ms: config.LEASE_MS,
+            heartbeat_interval_ms: config.HEARTBEAT_INTERVAL_MS,
+            resend_ms: config.RESEND_MS,
+            jobs,
+          }),
+        );
+      });
+      const busy: Promise<void> = registered
+        .catch(() => undefined)
+        .then(() => {
+          // Frames that came meanwhile are queued behind this; later ones need not wait.
+          if (connection.busy === busy) connection.busy = undefined;
+        });
+      connection.busy = busy;
+      return registered;
+    },
+
+    // -> heartbeat_ack
+    worker_heartbeat: async (connection, message) => {
+      const { abandon, outputs } = await fleet.heartbeat(machineOf(connection), message);
+      connection.sendMessage(
+        reply(message, { type: 'heartbeat_ack', server_time: clock.now(), abandon, outputs }),
+      );
+    },
+
+    job_started: (connection, message) => report(connection, message, { kind: 'started' }),
+
+    job_progress: (connection, message) => {
+      const data = message.data === undefined ? '' : bounded(message.data, 'data', config.MAX_RESULT_BYTES);
+      const text = message.message === undefined ? '' : JSON.stringify(message.message);
+      progress.offer(message.lease_id, () => {
+        if (!fleet.machineOf(connection)) return;
+        report(connection, message, { kind: 'progress', progress: message.progress, message: text, data });
+      });
+    },
+
+    job_output: (connection, message) => {
+      const data = bounded(message.data, 'data', config.MAX_RESULT_BYTES);
+      report(connection, message, { kind: 'output', index: message.index, data });
+    },
+
+    // Each -> job_ack
+    job_completed: (connection, message) =>
+      finish(connection, message, {
+        kind: 'completed',
+        payload: bounded(message.result, 'result', config.MAX_RESULT_BYTES),
+        retryable: true,
+      }),
+    job_failed: (connection, message) => {
+      const payload = bounded(message.error, 'error', Math.min(ERROR_BYTES_MAX, config.MAX_RESULT_BYTES));
+      log.debug({ job_id: message.job_id, code: message.error.code }, 'an attempt failed');
+      finish(connection, message, { kind: 'failed', payload, retryable: message.error.retryable });
+    },
+    job_cancelled: (connection, message) =>
+      finish(connection, message, { kind: 'cancelled', payload: '', retryable: true }),
+    job_released: (connection, message) =>
+      finish(connection, message, { kind: 'released', payload: '', retryable: true }),
+    job_rejected: (connection, message) => {
+      const slot = fleet.slotWith(machineOf(connection), message.lease_id);
+      if (slot) passOver(slot, message.retry_after_ms);
+      finish(connection, message, { kind: 'rejected', payload: '', retryable: true });
+    },
+
+    // -> worker_draining
+    worker_drain: (connection, message) => {
+      const worker_ids = fleet.drain(machineOf(connection), message.worker_ids, message.reason);
+      const reason = message.reason === undefined ? {} : { reason: message.reason };
+      connection.sendMessage(reply(message, { type: 'worker_draining', worker_ids, ...reason }));
+    },
+
+    // -> worker_resumed
+    worker_resume: (connection, message) => {
+      const worker_ids = fleet.resume(machineOf(connection), message.worker_ids);
+      connection.sendMessage(reply(message, { type: 'worker_resumed', worker_ids }));
+    },
+  };
+
+  /** Others first for this signature, from this moment on: before the slot is free. */
+  function passOver(slot: Slot, retry_after_ms: number | undefined): void {
+    if (slot.lease?.signature) fleet.dispatcher.reject(slot, slot.lease.signature, retry_after_ms);
+  }
+}

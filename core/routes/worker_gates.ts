@@ -1,0 +1,71 @@
+import { monotonic } from '../clock.ts';
+
+/** A worker that goes on under a lost lease is told so at most this often. */
+const STALE_NOTICE_MS = 1000;
+const STALE_MAX = 10_000;
+
+/** Remembers which lost leases were spoken of just now. */
+export class StaleNotices {
+  readonly #told = new Map<string, number>();
+
+  mayTell(lease_id: string): boolean {
+    const now = monotonic();
+    const last = this.#told.get(lease_id);
+    if (last !== undefined && now - last < STALE_NOTICE_MS) return false;
+    if (this.#told.size >= STALE_MAX) this.#told.clear();
+    this.#told.set(lease_id, now);
+    return true;
+  }
+}
+
+interface Gate {
+  next_at: number;
+  latest: (() => void) | null;
+  timer: NodeJS.Timeout | null;
+}
+
+/** Lets through so many progress reports a second a job; of those that come faster, the latest. */
+export class ProgressGate {
+  readonly #interval_ms: number;
+  readonly #gates = new Map<string, Gate>();
+
+  constructor(rate: number) {
+    this.#interval_ms = 1000 / rate;
+  }
+
+  offer(lease_id: string, report: () => void): void {
+    const now = monotonic();
+    const gate = this.#gates.get(lease_id);
+    if (gate === undefined || (gate.timer === null && now >= gate.next_at)) {
+      this.#gates.set(lease_id, { next_at: now + this.#interval_ms, latest: null, timer: null });
+      this.#expire(lease_id);
+      return report();
+    }
+    gate.latest = report;
+    gate.timer ??= setTimeout(() => this.#release(lease_id, gate), gate.next_at - now);
+  }
+
+  /** The job is over: what still waits is never told. */
+  forget(lease_id: string): void {
+    const gate = this.#gates.get(lease_id);
+    if (gate?.timer) clearTimeout(gate.timer);
+    this.#gates.delete(lease_id);
+  }
+
+  #release(lease_id: string, gate: Gate): void {
+    gate.timer = null;
+    gate.next_at = monotonic() + this.#interval_ms;
+    gate.latest?.();
+    gate.latest = null;
+    this.#expire(lease_id);
+  }
+
+  /** Leases that end without a word must not stay here for ever. */
+  #expire(lease_id: string): void {
+    if (this.#gates.size < STALE_MAX) return;
+    const now = monotonic();
+    for (const [id, gate] of this.#gates) {
+      if (id !== lease_id && gate.timer === null && gate.next_at < now) this.#gates.delete(id);
+    }
+  }
+}

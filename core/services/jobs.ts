@@ -1,0 +1,183 @@
+import { randomBytes } from 'node:crypto';
+import type { Config } from '../config.ts';
+import { HubError } from '../errors.ts';
+import { parse, unknownFields } from '../messages/codec.ts';
+import { FINISHED_STATES, type JobRecord, Submission, type WatchLevel } from '../messages/job.ts';
+import { refOf } from '../store/keys.ts';
+import { RETRY_AFTER_MS } from '../store/redis_link.ts';
+import { contentOf, type Store, type StoredJob } from '../store/store.ts';
+import type { Broadcaster, Listener } from './broadcaster.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { Measures } from './measures.ts';
+
+export interface Accepted {
+  job_id: string;
+  status: JobRecord['status'];
+  duplicate: boolean;
+  seq: number;
+  position: number | null;
+  created_at: number;
+  warnings?: string[];
+}
+
+export interface Submitter {
+  client_id?: string | undefined;
+  /** Who is told what happens to the job, if the submission asks for it. */
+  listener?: Listener | undefined;
+  retry_of?: string;
+  /** Gets what lets the job's events go out, where another answer must come before them. At once when absent. */
+  defer?: (release: () => void) => void;
+}
+
+const JOB_ID_BYTES = 16;
+/** `j_` and 22 characters of base64url. */
+const makeJobId = () => `j_${randomBytes(JOB_ID_BYTES).toString('base64url')}`;
+
+const levelOf = (watch: Submission['watch']): WatchLevel | null =>
+  watch === false ? null : watch === true ? 'default' : watch;
+
+const isFinished = (status: JobRecord['status']) => (FINISHED_STATES as readonly string[]).includes(status);
+
+/** What can be done with jobs, whatever way the wish came in: WebSocket, HTTP, a monitor. */
+export class Jobs {
+  readonly #store: Store;
+  readonly #config: Config;
+  readonly #dispatcher: Dispatcher;
+  readonly #broadcaster: Broadcaster;
+  readonly #measures: Measures;
+
+  constructor(
+    store: Store,
+    config: Config,
+    dispatcher: Dispatcher,
+    broadcaster: Broadcaster,
+    measures: Measures,
+  ) {
+    this.#store = store;
+    this.#config = config;
+    this.#dispatcher = dispatcher;
+    this.#broadcaster = broadcaster;
+    this.#measures = measures;
+  }
+
+  /**
+   * Reads one job of a batch or an HTTP body.
+   *
+   * @throws HubError `invalid_message` naming the field
+   */
+  read(body: unknown): Submission {
+    return parse(Submission, body);
+  }
+
+  /**
+   * Stores a job. `done` is called when Redis holds it, before any event of it goes to the listener.
+   *
+   * @param body the submission as it came, for warnings of unknown fields
+   * @throws HubError when it is too large or too deep; `done` gets `conflict`, `queue_full`, `unavailable`
+   */
+  submit(
+    job: Submission,
+    body: Record<string, unknown>,
+    by: Submitter,
+    done: (error: Error | null, accepted?: Accepted) => void,
+  ): void {
+    if (job.delay_ms !== undefined && job.run_at !== undefined) {
+      throw new HubError('invalid_message', 'field "run_at": delay_ms and run_at cannot both be given', [
+        { path: 'run_at', message: 'delay_ms and run_at cannot both be given' },
+      ]);
+    }
+    const content = contentOf(job, {
+      ...(by.client_id ? { client_id: by.client_id } : {}),
+      ...(by.retry_of ? { retry_of: by.retry_of } : {}),
+    });
+    if (content.params_bytes > this.#config.MAX_PARAMS_BYTES) {
+      throw new HubError(
+        'payload_too_large',
+        `field "params": ${content.params_bytes} bytes, at most ${this.#config.MAX_PARAMS_BYTES} are taken`,
+      );
+    }
+    const job_id = job.job_id ?? makeJobId();
+    const level = by.listener ? levelOf(job.watch) : null;
+    const ref = refOf(job_id);
+    const fresh = by.listener !== undefined && !this.#broadcaster.watches(by.listener, ref);
+    if (by.listener && level) this.#broadcaster.hold(by.listener, ref, level);
+    this.#store.submit(job_id, content, level, (error, submitted) => {
+      const fault = error ?? toFault(job_id, submitted.outcome);
+      if (fault !== null || !('status' in submitted)) {
+        done(fault);
+        return this.#release(by, ref, level, fresh);
+      }
+      if (submitted.outcome === 'new') this.#measures.submitted();
+      const { outcome, ...answer } = submitted;
+      const warnings = unknownFields(body);
+      done(null, {
+        job_id,
+        duplicate: outcome === 'duplicate',
+        ...answer,
+        ...(warnings.length > 0 ? { warnings } : {}),
+      });
+      this.#release(by, ref, level, outcome === 'duplicate' && isFinished(answer.status));
+    });
+    if (content.run_at === '') this.#dispatcher.submitted(content.signature, content.definition);
+  }
+
+  /** The answer is out: events may follow, unless there is nothing to watch. */
+  #release({ listener, defer }: Submitter, ref: string, level: WatchLevel | null, drop: boolean): void {
+    if (!listener || !level) return;
+    const release = () =>
+      drop ? this.#broadcaster.drop(listener, ref) : this.#broadcaster.open(listener, ref);
+    if (defer) defer(release);
+    else release();
+  }
+
+  /** @throws HubError `not_found`, `conflict` when it has ended, `unavailable` */
+  async cancel(job_id: string, reason: string | undefined): Promise<'cancelled' | 'cancelling'> {
+    const outcome = await this.#store.cancel(job_id, reason);
+    if (outcome === 'not_found') throw notFound(job_id);
+    if (outcome === 'ended') throw new HubError('conflict', `job ${job_id} has ended already`);
+    return outcome;
+  }
+
+  /** @throws HubError `not_found`, `unavailable` */
+  async get(job_id: string): Promise<StoredJob> {
+    const job = await this.#store.get(job_id);
+    if (job === null) throw notFound(job_id);
+    return job;
+  }
+
+  /**
+   * Submits an ended job again as a new one.
+   *
+   * @throws HubError `not_found`, `conflict` when it has not ended, `unavailable`
+   */
+  async retry(job_id: string): Promise<Accepted> {
+    const old = await this.get(job_id);
+    if (!old.ended) throw new HubError('conflict', `job ${job_id} has not ended`);
+    const { delay_ms: _delay, run_at: _run, ...again } = old.submission;
+    const body = Object.fromEntries(Object.entries(again).filter(([, value]) => value !== null));
+    const by = { retry_of: job_id, ...(old.packed.ci ? { client_id: old.packed.ci } : {}) };
+    return new Promise((resolve, reject) => {
+      this.submit(this.read({ ...body, watch: false }), {}, by, (error, accepted) =>
+        error ? reject(error) : resolve(accepted as Accepted),
+      );
+    });
+  }
+}
+
+export const notFound = (job_id: string) => new HubError('not_found', `there is no job ${job_id}`);
+
+function toFault(job_id: string, outcome: string): HubError | null {
+  if (outcome === 'conflict')
+    return new HubError('conflict', `field "job_id": ${job_id} is taken by a job with other content`);
+  if (outcome === 'full') {
+    return new HubError(
+      'queue_full',
+      'too many different combinations of job_type and requirements are waiting',
+      {
+        limit: 'MAX_SIGNATURES',
+        retry_after_ms: RETRY_AFTER_MS,
+      },
+    );
+  }
+  return null;
+}

@@ -1,0 +1,135 @@
+import type { Connection } from '../connections/connection.ts';
+import { TERMINAL_EVENTS } from '../messages/job.ts';
+import type { WorkerRecord } from '../messages/worker.ts';
+import type { JobEvent, Store } from '../store/store.ts';
+import { frameOf } from './broadcaster.ts';
+import type { Fleet, WorkerChange } from './fleet.ts';
+import type { Statistics } from './statistics.ts';
+
+/** How often changed workers are told, and events that had to wait. */
+const FLUSH_MS = 100;
+
+/** Events for one monitor at a bounded rate: beyond it the newest of each job, ended jobs first. */
+class Feed {
+  readonly #connection: Connection;
+  readonly #rate: number;
+  readonly #waiting = new Map<string, { frame: string; ended: boolean }>();
+  #tokens: number;
+  left_out = 0;
+
+  constructor(connection: Connection, rate: number) {
+    this.#connection = connection;
+    this.#rate = rate;
+    this.#tokens = rate;
+  }
+
+  offer(event: JobEvent, frame: string): void {
+    if (this.#tokens >= 1 && this.#waiting.size === 0 && !this.#connection.behind) {
+      this.#tokens -= 1;
+      return this.#connection.send(frame);
+    }
+    const before = this.#waiting.get(event.ref);
+    if (before) this.left_out += 1;
+    // Nothing may take the place of the end of a job.
+    if (!before?.ended) this.#waiting.set(event.ref, { frame, ended: TERMINAL_EVENTS.has(event.type) });
+  }
+
+  flush(): void {
+    this.#tokens = Math.min(this.#rate, this.#tokens + (this.#rate * FLUSH_MS) / 1000);
+    if (this.#waiting.size === 0 || this.#connection.behind) return;
+    for (const ended of [true, false]) {
+      for (const [ref, waiting] of this.#waiting) {
+        if (waiting.ended !== ended) continue;
+        if (this.#tokens < 1) return;
+        this.#tokens -= 1;
+        this.#waiting.delete(ref);
+        this.#connection.send(waiting.frame);
+      }
+    }
+  }
+}
+
+/** Tells the monitors of this hub about jobs, workers and statistics, and other hubs' monitors about our workers. */
+export class Monitors {
+  readonly #store: Store;
+  readonly #fleet: Fleet;
+  readonly #statistics: Statistics;
+  readonly #rate: number;
+  readonly #feeds = new Map<Connection, Feed>();
+  #timer: NodeJS.Timeout | undefined;
+  #beats = 0;
+
+  constructor(store: Store, fleet: Fleet, statistics: Statistics, rate: number) {
+    this.#store = store;
+    this.#fleet = fleet;
+    this.#statistics = statistics;
+    this.#rate = rate;
+    store.onEffect(effect => {
+      if (effect.kind === 'event') this.#event(effect.event);
+      if (effect.kind === 'worker') this.#local(effect.frame);
+    });
+    fleet.onChange((change, record, reason) => this.#worker(change, record, reason));
+    statistics.onStats(stats => this.#local(JSON.stringify({ type: 'stats', ...stats })));
+    statistics.onDeadWorkers(records => {
+      for (const record of records) this.#worker('disconnected', record, 'its hub died');
+    });
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.#flush(), FLUSH_MS);
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#save();
+  }
+
+  /** The monitor gets events from now on. */
+  add(connection: Connection): void {
+    this.#feeds.set(connection, new Feed(connection, this.#rate));
+    connection.onClose(() => this.#feeds.delete(connection));
+  }
+
+  #event(event: JobEvent): void {
+    if (this.#feeds.size === 0) return;
+    const frame = frameOf(event);
+    for (const feed of this.#feeds.values()) feed.offer(event, frame);
+  }
+
+  #worker(change: WorkerChange, record: WorkerRecord, reason: string | undefined): void {
+    const frame = JSON.stringify({
+      type: `worker_${change}`,
+      worker_id: record.worker_id,
+      ...(reason ? { reason } : {}),
+      worker: record,
+    });
+    this.#local(frame);
+    for (const hub of this.#statistics.monitoringHubs) this.#store.tellHub(hub, frame);
+  }
+
+  #local(frame: string): void {
+    for (const connection of this.#feeds.keys()) connection.send(frame);
+  }
+
+  #flush(): void {
+    for (const feed of this.#feeds.values()) {
+      feed.flush();
+      this.#statistics.left_out += feed.left_out;
+      feed.left_out = 0;
+    }
+    if (
+      ++this.#beats % (1000 / FLUSH_MS) === 0 ||
+      this.#feeds.size > 0 ||
+      this.#statistics.monitoringHubs.length > 0
+    )
+      void this.#save();
+  }
+
+  /** What changed of our workers: into Redis, where other hubs read it, and to the monitors. */
+  async #save(): Promise<void> {
+    const changed = this.#fleet.takeChanged();
+    if (changed.length === 0) return;
+    for (const record of changed) this.#worker('updated', record, undefined);
+    await this.#store.putWorkers(changed).catch(() => undefined);
+  }
+}

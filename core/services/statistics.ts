@@ -1,0 +1,224 @@
+import { z } from 'zod';
+import type { RedisClock } from '../clock.ts';
+import type { Registry } from '../connections/registry.ts';
+import { HubError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { JOB_STATES } from '../messages/job.ts';
+import { type Stats, WORKER_STATES } from '../messages/stats.ts';
+import type { WorkerRecord } from '../messages/worker.ts';
+import type { Store } from '../store/store.ts';
+import type { Fleet } from './fleet.ts';
+import { Measures, mergeWindows, perSecond, quantile, Window } from './measures.ts';
+
+const BEAT_MS = 1000;
+/** A hub silent for so long is dead: its workers are offline, and nothing of it stays. */
+const DEAD_AFTER_MS = 5000;
+/** 15 minutes of history, one sample in five seconds. */
+const HISTORY_MAX = 180;
+const HISTORY_EVERY = 5;
+
+const count = z.number();
+const HubInfo = z.object({
+  clients: count,
+  machines: count,
+  monitors: count,
+  left_out: count,
+  workers: z.record(z.string(), count),
+  window: Window,
+});
+type HubInfo = z.infer<typeof HubInfo>;
+
+/**
+ * The hub's heartbeat in Redis, and what all hubs together know: counts, rates, latencies, workers. Once a second it says
+ * what this hub measured, reads what the others did, and notices hubs that died.
+ */
+export class Statistics {
+  readonly measures = new Measures();
+  readonly #store: Store;
+  readonly #fleet: Fleet;
+  readonly #connections: Registry;
+  readonly #clock: RedisClock;
+  readonly #log: Log;
+  readonly #onStats: ((stats: Stats) => void)[] = [];
+  readonly #onDeadWorkers: ((records: WorkerRecord[]) => void)[] = [];
+  #hubs = new Map<string, HubInfo>();
+  #history: Stats[] = [];
+  #beats = 0;
+  #latest: Stats | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> | undefined;
+  /** Events monitors were not sent, as they came too fast. */
+  left_out = 0;
+
+  constructor(store: Store, fleet: Fleet, connections: Registry, clock: RedisClock, log: Log) {
+    this.#store = store;
+    this.#fleet = fleet;
+    this.#connections = connections;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  onStats(listener: (stats: Stats) => void): void {
+    this.#onStats.push(listener);
+  }
+
+  /** Workers of a hub that died. */
+  onDeadWorkers(listener: (records: WorkerRecord[]) => void): void {
+    this.#onDeadWorkers.push(listener);
+  }
+
+  get history(): Stats[] {
+    return this.#history;
+  }
+
+  get hubs(): { hub_id: string; clients: number; machines: number; monitors: number }[] {
+    return [...this.#hubs].map(([hub_id, { clients, machines, monitors }]) => ({
+      hub_id,
+      clients,
+      machines,
+      monitors,
+    }));
+  }
+
+  /** Other hubs that have a monitor. */
+  get monitoringHubs(): string[] {
+    return [...this.#hubs]
+      .filter(([hub, info]) => hub !== this.#store.hub_id && info.monitors > 0)
+      .map(([hub]) => hub);
+  }
+
+  async start(): Promise<void> {
+    await this.beat();
+    this.#timer = setInterval(() => void this.beat(), BEAT_MS);
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#running;
+    await this.#store.leave().catch(() => undefined);
+  }
+
+  /** The present statistics, at most a second old. @throws HubError `unavailable` when there are none yet */
+  get stats(): Stats {
+    if (this.#latest === undefined || !this.#store.up)
+      throw new HubError('unavailable', `Redis is away (${this.#store.why})`, { outcome: 'none' });
+    return this.#latest;
+  }
+
+  /** Says and learns now, e.g. because a monitor came. */
+  beat(): Promise<void> {
+    this.#running ??= this.#beat()
+      .catch((error: Error) => {
+        if (!(error instanceof HubError)) this.#log.error({ err: error }, 'heartbeat failed');
+      })
+      .finally(() => {
+        this.#running = undefined;
+      });
+    return this.#running;
+  }
+
+  async #beat(): Promise<void> {
+    if (!this.#store.up) return;
+    const info = this.#ownInfo();
+    const beat = await this.#store.beat(
+      JSON.stringify(info),
+      info.monitors > 0,
+      DEAD_AFTER_MS,
+      this.#fleet.dispatcher.classes,
+    );
+    this.#clock.sync(beat.now);
+    this.#hubs = new Map([...beat.hubs].map(([hub, text]) => [hub, HubInfo.parse(JSON.parse(text))]));
+    await this.#bury(beat.dead);
+    await this.#resumeDue(beat.now);
+    this.#latest = await this.#compute(beat.now);
+    if (this.#beats++ % HISTORY_EVERY === 0)
+      this.#history = [...this.#history, this.#latest].slice(-HISTORY_MAX);
+    for (const listener of this.#onStats) listener(this.#latest);
+  }
+
+  #ownInfo(): HubInfo {
+    return {
+      clients: this.#connections.of('client').size,
+      machines: this.#fleet.machines.length,
+      monitors: this.#connections.of('monitor').size,
+      left_out: this.left_out,
+      workers: this.#fleet.states,
+      window: this.measures.window(),
+    };
+  }
+
+  /** Machines of a hub that is no more: their leases run on, they are offline while they do. */
+  async #bury(dead: string[]): Promise<void> {
+    if (dead.length === 0 && (this.#latest?.workers.offline ?? 1) === 0) return;
+    const records = await this.#store.workers();
+    const orphans: WorkerRecord[] = [];
+    for (const record of records) {
+      if (record.hub_id === null || this.#hubs.has(record.hub_id)) continue;
+      // Null: it has registered elsewhere, and its new hub writes its record.
+      await this.#store.disconnect(record.machine_id, record.hub_id);
+      orphans.push({ ...record, status: 'offline', hub_id: null });
+    }
+    await this.#store.putWorkers(orphans);
+    if (orphans.length > 0) for (const listener of this.#onDeadWorkers) listener(orphans);
+    await this.#store.dropLeft([...records.filter(record => record.hub_id === null), ...orphans]);
+  }
+
+  /** Drains with an end. */
+  async #resumeDue(now: number): Promise<void> {
+    const due = this.#fleet.machines
+      .flatMap(machine => [...machine.slots.values()])
+      .filter(slot => slot.operator?.resume_at != null && slot.operator.resume_at <= now)
+      .map(slot => slot.worker_id);
+    if (due.length > 0) await this.#store.drain(due, null);
+  }
+
+  async #compute(at: number): Promise<Stats> {
+    const [counts, oldest, records] = await Promise.all([
+      this.#store.counts(),
+      this.#store.oldestQueued(at),
+      this.#store.workerCount(),
+    ]);
+    const infos = [...this.#hubs.values()];
+    const window = mergeWindows(infos.map(info => info.window));
+    const sum = (pick: (info: HubInfo) => number) => infos.reduce((total, info) => total + pick(info), 0);
+    const workers = Object.fromEntries(
+      WORKER_STATES.map(state => [state, sum(info => info.workers[state] ?? 0)]),
+    ) as Stats['workers'];
+    const connected = Object.values(workers).reduce((total, number) => total + number, 0);
+    workers.offline = Math.max(0, records - connected);
+    const jobs = Object.fromEntries(JOB_STATES.map(state => [state, 0])) as Stats['jobs'];
+    const by_type: Stats['by_type'] = {};
+    for (const [type, states] of counts) {
+      for (const state of JOB_STATES) jobs[state] += states[state] ?? 0;
+      const [run_sum, runs] = window.run_by_type[type] ?? [0, 0];
+      by_type[type] = {
+        queued: (states.queued ?? 0) + (states.scheduled ?? 0),
+        active: (states.assigned ?? 0) + (states.processing ?? 0),
+        completed: states.completed ?? 0,
+        failed: states.failed ?? 0,
+        avg_run_ms: runs === 0 ? null : Math.round(run_sum / runs),
+      };
+    }
+    return {
+      at,
+      jobs,
+      workers,
+      clients: sum(info => info.clients),
+      hubs: infos.length,
+      rates: {
+        submitted_per_s: perSecond(window.submitted),
+        completed_per_s: perSecond(window.completed),
+        failed_per_s: perSecond(window.failed),
+      },
+      latency_ms: {
+        queue_p50: quantile(window.queue, 0.5),
+        queue_p99: quantile(window.queue, 0.99),
+        run_p50: quantile(window.run, 0.5),
+        run_p99: quantile(window.run, 0.99),
+      },
+      oldest_queued_ms: oldest,
+      by_type,
+      events_left_out: sum(info => info.left_out),
+    };
+  }
+}
