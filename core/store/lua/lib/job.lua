@@ -1,3 +1,4 @@
+--- @include "time"
 -- The record of a job is one HASH:
 --   b  JSON members that a worker is sent: job_type, params, max_attempts, run_timeout_ms, metadata
 --   o  the other members of the submission, absent when all are defaults; `b` and `o` are its content
