@@ -9,7 +9,7 @@ import {
   StateFilter,
   submissionFields,
 } from './job.ts';
-import { answer, message, request } from './message.ts';
+import { answer, message, type MessageSchema, request } from './message.ts';
 import { Stats } from './stats.ts';
 
 /** The most jobs of one submit_jobs, and the most ids of one watch_jobs. */
@@ -26,7 +26,10 @@ export const listFields = {
   client_id: Name.optional(),
   worker_id: WorkerId.optional(),
   limit: z.int().min(1).max(LIST_LIMIT_MAX).default(LIST_LIMIT_DEFAULT),
-  cursor: z.string().max(128).optional(),
+  cursor: z
+    .string()
+    .regex(/^\d{1,16}$/, 'must be a next_cursor')
+    .optional(),
   full: z.boolean().default(false),
 };
 
@@ -132,6 +135,6 @@ const EVENT_TEXTS: Record<EventType, string> = {
 };
 
 /** The events of a job, for clients and monitors alike. */
-export const EventMessages = (Object.keys(EVENTS) as EventType[]).map(type =>
+export const EventMessages: readonly MessageSchema[] = (Object.keys(EVENTS) as EventType[]).map(type =>
   message(type, EVENT_TEXTS[type], { ...eventFields, ...EVENTS[type] }),
 );

@@ -61,12 +61,21 @@ const LabelValue = z.string().max(256);
 const atMost = (most: number, what: string) =>
   [(value: object) => Object.keys(value).length <= most, `at most ${most} ${what}`] as const;
 
-export const Labels = z.record(Name, LabelValue).refine(...atMost(LABELS_MAX, 'labels'));
+/** zod drops a key called __proto__ without a word; such a map is refused instead. */
+const mapOf = <V extends z.ZodType>(keys: z.ZodString, values: V) =>
+  z
+    .unknown()
+    .refine(value => !Object.hasOwn(Object(value), '__proto__'), 'the key __proto__ is not taken')
+    .pipe(z.record(keys, values));
+const textMap = { type: 'object', additionalProperties: { type: 'string' } } as const;
 
-export const Metadata = z
-  .record(z.string().min(1).max(128), z.string().max(4096))
+export const Labels = mapOf(Name, LabelValue)
+  .refine(...atMost(LABELS_MAX, 'labels'))
+  .meta(textMap);
+
+export const Metadata = mapOf(z.string().min(1).max(128), z.string().max(4096))
   .refine(...atMost(32, 'entries'))
-  .meta({ description: 'at most 32 flat strings' });
+  .meta({ ...textMap, description: 'at most 32 flat strings' });
 
 export const Requirements = z
   .object({
@@ -75,11 +84,14 @@ export const Requirements = z
       description: "any of: equal to, or a run of whole words of, the GPU's name, case ignored",
     }),
     models: z.array(Model).max(64).optional().meta({ description: 'all of' }),
-    labels: z
-      .record(Name, z.union([LabelValue, z.array(LabelValue).min(1).max(64)]))
+    labels: mapOf(Name, z.union([LabelValue, z.array(LabelValue).min(1).max(64)]))
       .refine(...atMost(LABELS_MAX, 'labels'))
       .optional()
-      .meta({ description: 'a value, or any of a list' }),
+      .meta({
+        type: 'object',
+        additionalProperties: { anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'string' } }] },
+        description: 'a value, or any of a list',
+      }),
     gpus: z
       .int()
       .min(1)

@@ -54,9 +54,9 @@ export class Broadcaster {
     let watchers = this.#jobs.get(ref);
     if (watchers === undefined) this.#jobs.set(ref, (watchers = new Map()));
     const before = watchers.get(listener);
-    // A resubmission does not take back what is being told already.
+    // A new watch of a connection on a job replaces the former one; what was told stays told.
     if (before) {
-      if (level === 'all' || before.level === 'end') before.level = level;
+      before.level = level;
       before.held ??= [];
       return;
     }
@@ -200,7 +200,8 @@ export class Broadcaster {
     }
     if (event.seq <= watch.seq) return;
     watch.seq = event.seq;
-    if (event.type === 'job_assigned') watch.output = 0;
+    // An assignment starts its output anew; not every watcher is told of it before its first sign.
+    if (event.type === 'job_assigned' || event.type === 'job_started') watch.output = 0;
     if (wants(watch.level, event.type)) listener.event(event, frame);
     if (TERMINAL_EVENTS.has(event.type)) this.drop(listener, event.ref);
   }

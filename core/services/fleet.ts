@@ -388,7 +388,7 @@ export class Fleet {
         return this.#tell('updated', slot);
       }
       case 'drain':
-        return this.#operatorDrain(effect.worker_id, effect.why);
+        return this.#operatorDrain(effect.worker_ids, effect.why);
       case 'replaced': {
         const machine = this.#machines.get(effect.machine_id);
         if (machine?.fence === effect.connection) this.#replaced(machine);
@@ -409,14 +409,17 @@ export class Fleet {
     machine.connection.sendMessage({ type: 'cancel_job', job_id, lease_id, reason, grace_ms });
   }
 
-  #operatorDrain(worker_id: string, why: string | null): void {
-    const slot = this.slotOf(worker_id);
-    if (!slot) return;
-    slot.operator = why === null ? null : JSON.parse(why);
-    this.dispatcher.settle(slot);
-    this.#tell('updated', slot);
-    if (slot.operator) this.#sayDrain(slot.machine, [slot]);
-    else slot.machine.connection.sendMessage({ type: 'worker_resumed', worker_ids: [worker_id] });
+  #operatorDrain(worker_ids: string[], why: string | null): void {
+    const slots = worker_ids.flatMap(worker_id => this.slotOf(worker_id) ?? []);
+    const machine = slots[0]?.machine;
+    if (!machine) return;
+    for (const slot of slots) {
+      slot.operator = why === null ? null : JSON.parse(why);
+      this.dispatcher.settle(slot);
+      this.#tell('updated', slot);
+    }
+    if (why === null) machine.connection.sendMessage({ type: 'worker_resumed', worker_ids });
+    else this.#sayDrain(machine, slots);
   }
 
   #sayDrain(machine: Machine, slots: Slot[]): void {

@@ -19,13 +19,15 @@ export const Window = z.object({
 export type Window = z.infer<typeof Window>;
 
 const bucketOf = (ms: number) => (ms <= 1 ? 0 : Math.ceil(Math.log(ms) / LOG_GROWTH));
+/** No prototype: a job type may be called `constructor`. */
+const noNames = (): Window['run_by_type'] => Object.create(null);
 const emptyWindow = (): Window => ({
   submitted: 0,
   completed: 0,
   failed: 0,
   queue: {},
   run: {},
-  run_by_type: {},
+  run_by_type: noNames(),
 });
 
 /** What this hub saw, by second, for the last minute. */

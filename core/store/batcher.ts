@@ -49,10 +49,12 @@ export class Batcher {
     (this.#waiting.get(kind) as Operation[]).push({ args, done: done as Done<unknown> });
     if (this.#scheduled) return;
     this.#scheduled = true;
-    process.nextTick(() => this.#flush());
+    process.nextTick(() => this.flush());
   }
 
-  #flush(): void {
+  /** Sends what waits: before anything that must not overtake it. */
+  flush(): void {
+    if (!this.#scheduled) return;
     this.#scheduled = false;
     this.#link.cork();
     for (const kind of ORDER) {

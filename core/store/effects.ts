@@ -28,8 +28,8 @@ export type Effect =
   | { kind: 'lost'; worker_id: string; lease_id: string; mark: 'x' | 't' }
   /** A frame about a worker of another hub, for monitors. */
   | { kind: 'worker'; frame: string }
-  /** An operator's word on a worker; `why` null to resume. */
-  | { kind: 'drain'; worker_id: string; why: string | null }
+  /** An operator's word on workers of one machine; `why` null to resume. */
+  | { kind: 'drain'; worker_ids: string[]; why: string | null }
   /** Another connection registered the machine. */
   | { kind: 'replaced'; machine_id: string; connection: string };
 
@@ -92,7 +92,7 @@ export function parseEffect(text: string, resultOf?: (ref: string) => string | u
     case 'worker':
       return { kind, frame: rest[0] as string };
     case 'drain':
-      return { kind, worker_id: rest[0] as string, why: rest[1] ? rest[1] : null };
+      return { kind, worker_ids: (rest[0] as string).split(' '), why: rest[1] ? rest[1] : null };
     case 'lost': {
       const [, , , , worker_id, lease_id, mark] = rest as [
         string,

@@ -125,8 +125,7 @@ export class StoredJob {
       worker_id: running || this.ended ? (d.lw ?? null) : null,
       attempt: d.at ?? 0,
       max_attempts: d.ma ?? MAX_ATTEMPTS_DEFAULT,
-      progress:
-        d.pg === undefined ? (d.st === 's' || d.st === 'q' || d.at === undefined ? null : 0) : Number(d.pg),
+      progress: Number(d.pg ?? 0),
       progress_message: d.pm === undefined ? null : (JSON.parse(d.pm) as string),
       error: this.#json(4),
       metadata: (submission['metadata'] as JobRecord['metadata']) ?? null,

@@ -228,6 +228,7 @@ export class RedisStore implements Store {
 
   async watch(job_ids: string[], level: WatchLevel): Promise<(StoredJob | null)[]> {
     const refs = job_ids.map(id => refOf(id));
+    this.#batch.flush();
     const reply = (await this.#link.runBuffer('watch', [this.hub_id, LEVEL[level], ...refs])) as [
       (RawJob | null)[],
       unknown,
@@ -357,6 +358,7 @@ export class RedisStore implements Store {
 
   /** Runs a script and hands out its effects. */
   async #run(name: string, args: (string | number | Buffer)[]): Promise<unknown> {
+    this.#batch.flush();
     const [reply, effects] = (await this.#link.run(name, [this.hub_id, ...args])) as [unknown, string[]];
     for (const text of effects) this.#apply(parseEffect(text));
     return reply;

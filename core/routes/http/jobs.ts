@@ -95,7 +95,7 @@ export function jobRoutes({ config, store, jobs, broadcaster }: JobRouteServices
       path: '/jobs/:job_id/cancel',
       handle: async exchange => {
         const job_id = pathId(exchange);
-        const { reason } = parse(CancelBody, await exchange.body());
+        const { reason } = parse(CancelBody, await exchange.body({}));
         exchange.send(202, { job_id, status: await jobs.cancel(job_id, reason) });
       },
     },

@@ -11,8 +11,8 @@ export interface Exchange {
   /** The parts of the path that the route names, decoded. */
   params: Record<string, string>;
   query: Record<string, string>;
-  /** The body as a JSON object; an absent one is empty. @throws HubError `invalid_json`, `payload_too_large` */
-  body(): Promise<Record<string, unknown>>;
+  /** The body as a JSON object. @param fallback for an absent one @throws HubError `invalid_json`, `payload_too_large` */
+  body(fallback?: Record<string, unknown>): Promise<Record<string, unknown>>;
   send(status: number, body: object, headers?: Record<string, string>): void;
 }
 
@@ -81,7 +81,7 @@ export class HttpRouter {
       response,
       params,
       query: Object.fromEntries(url.searchParams),
-      body: () => readBody(request, this.#config.MAX_MESSAGE_BYTES),
+      body: fallback => readBody(request, this.#config.MAX_MESSAGE_BYTES, fallback),
       send: (status, body, headers) => sendJson(response, status, body, headers),
     });
   }
@@ -148,7 +148,11 @@ function matchPath(route: string[], path: string[]): Record<string, string> | nu
   return params;
 }
 
-async function readBody(request: IncomingMessage, most: number): Promise<Record<string, unknown>> {
+async function readBody(
+  request: IncomingMessage,
+  most: number,
+  fallback?: Record<string, unknown>,
+): Promise<Record<string, unknown>> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request) {
@@ -157,7 +161,7 @@ async function readBody(request: IncomingMessage, most: number): Promise<Record<
     chunks.push(chunk as Buffer);
   }
   const text = Buffer.concat(chunks).toString();
-  if (text.trim() === '') return {};
+  if (fallback && text.trim() === '') return fallback;
   let body: unknown;
   try {
     body = JSON.parse(text);

@@ -6,6 +6,7 @@
 -- ARGV  hub, why (JSON) or '' to resume, then worker ids
 -- REPLY nothing; the hub that has the machine hears of it
 local why = ARGV[2]
+local told = {}
 for i = 3, #ARGV do
   local machine, index = string.match(ARGV[i], '^(.*):gpu(%d+)$')
   local key = K.machine .. machine
@@ -14,9 +15,12 @@ for i = 3, #ARGV do
   else
     redis.call('HDEL', key, 'o' .. index)
   end
-  local conn = redis.call('HGET', key, 'conn')
+  told[machine] = (told[machine] and told[machine] .. ' ' or '') .. ARGV[i]
+end
+for machine, workers in pairs(told) do
+  local conn = redis.call('HGET', K.machine .. machine, 'conn')
   if conn then
-    send(string.match(conn, '^[^:]+'), table.concat({ 'drain', ARGV[i], why }, '\n'))
+    send(string.match(conn, '^[^:]+'), table.concat({ 'drain', workers, why }, '\n'))
   end
 end
 return { {}, effects }
