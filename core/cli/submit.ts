@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { InvalidArgumentError } from 'commander';
-import type { Requirements } from '../messages/fields.ts';
 import {
   type Cli,
   type Context,
@@ -81,7 +80,7 @@ async function jobFields(
     // Named here, so that the same job can be sent again when no answer comes.
     job_id: options.jobId ?? `j_${randomBytes(16).toString('base64url')}`,
     ...(options.priority !== undefined && { priority: options.priority }),
-    ...(options.requirements !== undefined && { requirements: options.requirements as Requirements }),
+    ...(options.requirements !== undefined && { requirements: options.requirements }),
     ...(options.delayMs !== undefined && { delay_ms: options.delayMs }),
   };
 }

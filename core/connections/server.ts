@@ -66,7 +66,7 @@ export class GateServer {
       maxFragments: FRAGMENTS_MAX,
       // Without this ws answers the first protocol offered, which may be a token.
       handleProtocols: () => SUBPROTOCOL,
-    } as ConstructorParameters<typeof WebSocketServer>[0]);
+    });
   }
 
   /** Where it listens, after start. */

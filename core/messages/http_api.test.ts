@@ -10,14 +10,14 @@ describe('the query of GET /jobs', () => {
   });
 
   it('is read from text', () => {
-    const text = 'status=active&job_type=x&client_id=c&worker_id=m:gpu0&limit=7&cursor=a&full=true';
+    const text = 'status=active&job_type=x&client_id=c&worker_id=m:gpu0&limit=7&cursor=12&full=true';
     expect(parse(ListQuery, query(text))).toEqual({
       status: 'active',
       job_type: 'x',
       client_id: 'c',
       worker_id: 'm:gpu0',
       limit: 7,
-      cursor: 'a',
+      cursor: '12',
       full: true,
     });
   });

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { JobAccepted, JobCancelAccepted, JobsAnswer, LIST_LIMIT_MAX, listFields } from './client.ts';
-import { Count, JobId, JobType, Json, Reason, Requirements, Time, WorkerId } from './fields.ts';
+import { JobId, Json, Reason, Time, WorkerId } from './fields.ts';
 import { WorkersAnswer } from './monitor.ts';
 
 /** The longest a submission may wait for the end of its job: proxies cut connections that are silent for longer. */
@@ -59,24 +59,6 @@ export type WorkersBody = z.infer<typeof WorkersBody>;
 /** The answer to a drain or a resume: whom it concerned. */
 export const WorkerIdsBody = z.object({ worker_ids: z.array(WorkerId) }).meta({ id: 'WorkerIds' });
 export type WorkerIdsBody = z.infer<typeof WorkerIdsBody>;
-
-/** `GET /scaling`: what an autoscaler needs, one entry for each signature that waits or runs. */
-export const ScalingBody = z
-  .object({
-    signatures: z.array(
-      z.object({
-        job_type: JobType,
-        requirements: Requirements.nullable(),
-        runnable: Count.meta({ description: 'jobs that wait and are due' }),
-        oldest_ms: z.number().nullable().meta({ description: 'how long the oldest of them has waited' }),
-        slots_busy: Count,
-        slots_idle: Count,
-        slots_wanted: Count,
-      }),
-    ),
-  })
-  .meta({ id: 'Scaling' });
-export type ScalingBody = z.infer<typeof ScalingBody>;
 
 /** `GET /readyz` */
 export const ReadyBody = z

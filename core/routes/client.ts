@@ -146,7 +146,7 @@ class BatchAnswer {
   #left: number;
 
   constructor(size: number, send: (results: object[]) => void) {
-    this.#results = new Array(size);
+    this.#results = Array.from({ length: size });
     this.#left = size;
     this.#send = send;
   }

@@ -286,7 +286,7 @@ class LiveJob {
 
   #settle({ event, error }: Outcome): void {
     if (event?.type === 'job_completed') this.#settled?.resolve(event.result);
-    else this.#settled?.reject(error ?? endError(event as JobEvent));
+    else this.#settled?.reject(error ?? endError(event));
   }
 }
 

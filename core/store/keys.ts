@@ -26,6 +26,8 @@ export const KEYS = {
   queue: 'q:',
   /** HASH signature -> canonical JSON of what it stands for. Empty ones are purged. */
   signatures: 'signatures',
+  /** HASH signature -> jobs of it that have not ended: while there are any, it is not forgotten. */
+  unfinished: 'unfinished',
   /** ZSET signature -> arrival number of the last time its head became more urgent. */
   improved: 'improved',
   /** ZSET class of equal slots -> ms when a hub last spoke for it. Unused ones are purged. */

@@ -5,6 +5,15 @@ import type { RedisLink } from './redis_link.ts';
 /** What all hubs on one Redis must agree on. */
 const SHARED = ['LEASE_MS', 'PRIORITY_AGING_MS'] as const;
 
+/** What the hubs on this Redis share, as settings; empty if there was none yet. */
+export async function sharedSettings(
+  link: RedisLink,
+  key: (name: KeyName) => string,
+): Promise<Record<string, string>> {
+  const kept = (await link.call('HMGET', key('layout'), ...SHARED)) as (string | null)[];
+  return Object.fromEntries(SHARED.flatMap((name, i) => (kept[i] ? [[name, kept[i]]] : [])));
+}
+
 /**
  * The first hub writes what all hubs must share; a later one that differs does not start. An empty Redis without other
  * hubs takes new values.

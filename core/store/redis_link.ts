@@ -114,6 +114,7 @@ export class RedisLink extends EventEmitter<{
   async open(channels: string[]): Promise<void> {
     await this.#data.connect();
     await this.#ready();
+    if (channels.length === 0) return;
     await this.#listener.connect();
     await this.#listener.subscribe(...channels);
     this.#listener.on('ready', () => this.emit('resubscribed'));

@@ -55,6 +55,8 @@ export const makeHubId = () => `h_${randomBytes(6).toString('hex')}`;
 
 export interface StoreOptions {
   hub_id?: string;
+  /** False for programs that only add jobs: they take the settings all hubs share as they are. */
+  shares_layout?: boolean;
   /** Lets tests move the time of the scripts. */
   test_clock?: boolean;
 }
@@ -62,6 +64,7 @@ export interface StoreOptions {
 export class RedisStore implements Store {
   readonly hub_id: string;
   readonly #config: Config;
+  readonly #shares_layout: boolean;
   readonly #link: RedisLink;
   readonly #batch: Batcher;
   readonly #effects: ((effect: Effect) => void)[] = [];
@@ -70,6 +73,7 @@ export class RedisStore implements Store {
   constructor(config: Config, options: StoreOptions = {}) {
     this.hub_id = options.hub_id ?? makeHubId();
     this.#config = config;
+    this.#shares_layout = options.shares_layout ?? true;
     this.#link = new RedisLink(config, loadScripts(config, SHARD, options));
     const hub = () => [this.hub_id];
     const head = { submit: hub, fit: hub, report: hub, claim: hub, finish: () => [this.hub_id, jitter()] };
@@ -89,7 +93,7 @@ export class RedisStore implements Store {
 
   async open(): Promise<void> {
     await this.#link.open([key('hub', this.hub_id), key('wake')]);
-    await checkLayout(this.#link, key, this.#config);
+    if (this.#shares_layout) await checkLayout(this.#link, key, this.#config);
   }
 
   close(): void {

@@ -39,7 +39,7 @@ class Stream {
     this.#to = to;
     this.#direction = direction;
     this.#proxy = proxy;
-    from.on('data', bytes => this.#receive(bytes as Buffer));
+    from.on('data', bytes => this.#receive(bytes));
     from.on('end', () => this.#end('end'));
     from.on('close', hadError => this.#end(hadError || this.#ending === undefined ? 'reset' : 'end'));
     to.on('drain', () => {

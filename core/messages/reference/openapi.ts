@@ -12,7 +12,6 @@ import {
   JobsBody,
   ListQuery,
   ReadyBody,
-  ScalingBody,
   SubmitQuery,
   WorkerIdsBody,
   WorkerPath,
@@ -207,15 +206,6 @@ const PATHS: Record<string, Record<string, Operation>> = {
       errors: FAULTS,
     },
   },
-  '/scaling': {
-    get: {
-      id: 'get_scaling',
-      tag: 'hub',
-      summary: 'What an autoscaler needs: demand and slots for each kind of job.',
-      answers: { 200: json('The demand.', ScalingBody) },
-      errors: FAULTS,
-    },
-  },
   '/healthz': {
     get: {
       id: 'healthz',
@@ -243,7 +233,6 @@ const PATHS: Record<string, Record<string, Operation>> = {
       errors: [],
     },
   },
-  '/metrics': page('metrics', 'Metrics for Prometheus.', 'text/plain'),
   '/debug': page('debug', 'The debug page.', 'text/html'),
   '/openapi.json': page('openapi', 'This document.', 'application/json'),
   '/asyncapi.json': page('asyncapi', 'The WebSocket side, as AsyncAPI 3.0.', 'application/json'),

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --- @include "lib/queue"
 --- @include "lib/signatures"
--- Forgets signatures nobody waits in.
+-- Forgets signatures that no unfinished job has.
 --
 -- KEYS  the shard's tag
 -- ARGV  hub

@@ -26,7 +26,11 @@ for i = 5, #ARGV, 2 do
   local action, next_output, job = hold(ref, lease, machine)
   local field = job and 's' .. string.match(job.lw, '%d+$')
   if job and not exists[field] then
-    give_back(ref, job, 'released')
+    if job.cr then
+      end_cancelled(ref, job, 'released')
+    else
+      give_back(ref, job, 'released')
+    end
     save_job(ref, job)
     action = 'abandon'
   elseif job then

@@ -79,7 +79,7 @@ local function order_worker(ref, job, kind, a, b)
 end
 
 -- Counts by type and state, written once at the end of the script.
-local deltas = {}
+local deltas, unfinished = {}, {}
 local function count(job, letter, by)
   local field = job.ty .. ' ' .. letter
   deltas[field] = (deltas[field] or 0) + by
@@ -89,14 +89,24 @@ local function set_state(job, letter)
   if job.st then
     count(job, job.st, -1)
   end
+  -- A job that is delayed or leased may come back to its queue: its signature is in use until it ends.
+  local by = (ENDED[letter] and 0 or 1) - (job.st and 1 or 0)
+  if by ~= 0 then
+    unfinished[job.sg] = (unfinished[job.sg] or 0) + by
+  end
   job.st = letter
   count(job, letter, 1)
 end
 
-local function save_counts()
-  for field, by in pairs(deltas) do
-    if by ~= 0 and redis.call('HINCRBY', K.counts, field, by) == 0 then
-      redis.call('HDEL', K.counts, field)
+local function add_counts(key, changes)
+  for field, by in pairs(changes) do
+    if by ~= 0 and redis.call('HINCRBY', key, field, by) == 0 then
+      redis.call('HDEL', key, field)
     end
   end
+end
+
+local function save_counts()
+  add_counts(K.counts, deltas)
+  add_counts(K.unfinished, unfinished)
 end

@@ -18,7 +18,7 @@
 --   lc 1: a terminal message of this lease was refused with conflict
 --   si 1: the worker showed a sign of the lease   sp why it is being stopped: timeout, progress_timeout
 --   gr when the grace of a stop ends   ac last activity (progress timeouts only)
---   xc workers it crashed on   pg pm pt progress, its message, when written   oi ob next output, bytes kept
+--   xc workers it crashed on   xn 1: the last crash was its worker's first   pg pm pt progress, its message, when written   oi ob next output, bytes kept
 local STATES = { s = 'scheduled', q = 'queued', a = 'assigned', p = 'processing',
                  c = 'completed', f = 'failed', x = 'cancelled', e = 'expired' }
 local ENDED = { c = true, f = true, x = true, e = true }

@@ -105,6 +105,7 @@ end
 
 local function crashed_on(job, worker)
   local workers = job.xc or {}
+  job.xn = nil
   for _, other in ipairs(workers) do
     if other == worker then
       return #workers
@@ -112,6 +113,7 @@ local function crashed_on(job, worker)
   end
   workers[#workers + 1] = worker
   job.xc = workers
+  job.xn = 1
   return #workers
 end
 
@@ -156,11 +158,8 @@ end
 local function take_back(ref, job)
   leave_index(ref, job)
   if job.lx == 'c' then
-    for i, worker in ipairs(job.xc or {}) do
-      if worker == job.lw then
-        table.remove(job.xc, i)
-        break
-      end
+    if job.xn then
+      table.remove(job.xc)
     end
     redis.call('HDEL', K.job .. ref, 'e')
   end

@@ -1,10 +1,15 @@
--- Signatures: a waiting line for each distinct (job type, requirements). At most MAX_SIGNATURES are not empty.
+-- Signatures: a waiting line for each distinct (job type, requirements). At most MAX_SIGNATURES are in use.
 
--- Forgets the signatures whose queue is empty; called when room is needed, and now and then.
+-- Is there a job of it that has not ended? One accepted by this very call is not in Redis's count yet.
+local function in_use(signature)
+  return (unfinished[signature] or 0) > 0 or redis.call('HEXISTS', K.unfinished, signature) == 1
+end
+
+-- Forgets the signatures no job has; called when room is needed, and now and then.
 local function purge_signatures()
   local classes
   for _, signature in ipairs(redis.call('HKEYS', K.signatures)) do
-    if redis.call('EXISTS', K.queue .. signature) == 0 then
+    if not in_use(signature) then
       classes = classes or redis.call('ZRANGE', K.classes, 0, -1)
       redis.call('HDEL', K.signatures, signature)
       redis.call('ZREM', K.improved, signature)

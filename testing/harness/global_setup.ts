@@ -1,0 +1,6 @@
+import { findRedisServer } from '../../scripts/redis_server.ts';
+
+/** Fetches Redis once, before test files that run side by side would each do so within their own time limits. */
+export async function setup(): Promise<void> {
+  await findRedisServer();
+}
