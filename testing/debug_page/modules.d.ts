@@ -1,0 +1,9 @@
+// What the build gives the page beside its own source.
+
+declare module '*.css';
+
+/** Made by `protocol/generate.ts` from the zod declarations; typed in `protocol/protocol.ts`. */
+declare module 'virtual:protocol' {
+  const data: unknown;
+  export default data;
+}

@@ -1,0 +1,18 @@
+// Where each frame of the monitor connection goes.
+
+import type { Stats } from '../../../core/messages/stats.ts';
+import { hub, type SnapshotFrame, type Worker } from '../state/hub_state.ts';
+import type { JobEvent } from '../state/job_events.ts';
+import type { Frame } from './connection.ts';
+
+function isJobEvent(frame: Frame): frame is Frame & JobEvent {
+  return frame.type.startsWith('job_') && typeof frame['seq'] === 'number' && typeof frame['at'] === 'number';
+}
+
+export function takeFrame(frame: Frame): void {
+  if (frame.type === 'snapshot') hub.takeSnapshot(frame as unknown as SnapshotFrame);
+  else if (frame.type === 'stats') hub.takeStats(frame as unknown as Stats);
+  else if (frame.type.startsWith('worker_') && typeof frame['worker_id'] === 'string') {
+    hub.takeWorker(frame.type, frame['worker_id'], frame['worker'] as Worker | undefined, frame);
+  } else if (isJobEvent(frame)) hub.takeJobEvent(frame);
+}

@@ -1,0 +1,128 @@
+import { useState } from 'preact/hooks';
+import { imageIn } from './image_bytes.ts';
+import { ImageValue } from './image_value.tsx';
+import { Text } from './text.tsx';
+
+const ITEMS_STEP = 100;
+const STRING_MAX = 2000;
+/** Branches above this depth start open; deeper ones open on demand, so depth never recurses by itself. */
+const OPEN_DEPTH = 2;
+const OPEN_ITEMS_MAX = 30;
+
+type Entry = [key: string | number, value: unknown];
+
+/** A JSON value that folds. */
+export function JsonTree({ value, folded = false }: { value: unknown; folded?: boolean }) {
+  return (
+    <div class="json mono">
+      <Node label={undefined} value={value} depth={folded ? OPEN_DEPTH : 0} />
+    </div>
+  );
+}
+
+function Node({
+  label,
+  value,
+  depth,
+}: {
+  label?: string | number | undefined;
+  value: unknown;
+  depth: number;
+}) {
+  if (typeof value === 'object' && value !== null)
+    return <Branch label={label} value={value} depth={depth} />;
+  return (
+    <div class="json-row">
+      <Label label={label} />
+      <Leaf value={value} />
+    </div>
+  );
+}
+
+function Label({ label }: { label: string | number | undefined }) {
+  if (label === undefined) return null;
+  return (
+    <span class="json-key">
+      <Text value={String(label)} />:{' '}
+    </span>
+  );
+}
+
+function Leaf({ value }: { value: unknown }) {
+  if (typeof value === 'string') return <StringLeaf value={value} />;
+  const rounded = typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value);
+  return (
+    <span class={`json-${value === null ? 'null' : typeof value}`}>
+      {String(value)}
+      {rounded && <span class="warn"> rounded</span>}
+    </span>
+  );
+}
+
+function StringLeaf({ value }: { value: string }) {
+  const image = imageIn(value);
+  return (
+    <>
+      <span class="json-string">
+        "<Text value={value} max={image === undefined ? STRING_MAX : 32} />"
+      </span>
+      {image !== undefined && (
+        <>
+          {' '}
+          <ImageValue image={image} />
+        </>
+      )}
+    </>
+  );
+}
+
+function Branch({
+  label,
+  value,
+  depth,
+}: {
+  label: string | number | undefined;
+  value: object;
+  depth: number;
+}) {
+  const entries: Entry[] = Array.isArray(value) ? value.map((item, i) => [i, item]) : Object.entries(value);
+  const [open, setOpen] = useState(depth < OPEN_DEPTH && entries.length <= OPEN_ITEMS_MAX);
+  const [most, setMost] = useState(ITEMS_STEP);
+  const [left, right] = Array.isArray(value) ? '[]' : '{}';
+  if (entries.length === 0) {
+    return (
+      <div class="json-row">
+        <Label label={label} />
+        <span class="muted">{`${left}${right}`}</span>
+      </div>
+    );
+  }
+  return (
+    <div>
+      <button type="button" class="json-fold" aria-expanded={open} onClick={() => setOpen(!open)}>
+        <Label label={label} />
+        <span class="muted">
+          {open ? left : `${left} ${entries.length} ${noun(value, entries.length)} ${right}`}
+        </span>
+      </button>
+      {open && (
+        <div class="json-items">
+          {entries.slice(0, most).map(([key, item]) => (
+            <Node key={key} label={key} value={item} depth={depth + 1} />
+          ))}
+          {entries.length > most && (
+            <button type="button" class="link" onClick={() => setMost(most + ITEMS_STEP)}>
+              {entries.length - most} more
+            </button>
+          )}
+        </div>
+      )}
+      {open && <span class="muted json-end">{right}</span>}
+    </div>
+  );
+}
+
+function noun(value: object, entries: number): string {
+  if (Array.isArray(value)) return entries === 1 ? 'item' : 'items';
+  return entries === 1 ? 'field' : 'fields';
+}

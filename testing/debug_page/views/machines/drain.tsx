@@ -1,0 +1,43 @@
+import { link } from '../../net/hub_link.ts';
+import type { Worker } from '../../state/hub_state.ts';
+import { Action } from '../../ui/action.tsx';
+
+/** What will happen, before it does. */
+function price(workers: readonly Worker[]): string {
+  const running = workers.filter(worker => worker.job_id !== null).length;
+  if (running === 0) return 'No new jobs from now on?';
+  return running === 1
+    ? 'No new jobs from now on? 1 running job finishes first.'
+    : `No new jobs from now on? ${running} running jobs finish first.`;
+}
+
+type Target = { machine_id: string } | { worker_id: string };
+
+/** Drain and resume of a machine or of one GPU, over the monitor connection. */
+export function DrainButtons({ target, workers }: { target: Target; workers: readonly Worker[] }) {
+  const name = 'machine_id' in target ? target.machine_id : target.worker_id;
+  const draining = workers.some(worker => worker.status === 'draining' || worker.status === 'quarantined');
+  const drainable = workers.some(worker => worker.status === 'idle' || worker.status === 'busy');
+  const ask = async (type: string) => {
+    await link.request({
+      type,
+      ...target,
+      ...(type === 'drain_worker' ? { reason: 'from the debug page' } : {}),
+    });
+    return undefined;
+  };
+  return (
+    <>
+      {drainable && (
+        <Action run={() => ask('drain_worker')} confirm={price(workers)} label={`Drain ${name}`}>
+          Drain
+        </Action>
+      )}
+      {draining && (
+        <Action run={() => ask('resume_worker')} label={`Resume ${name}`}>
+          Resume
+        </Action>
+      )}
+    </>
+  );
+}

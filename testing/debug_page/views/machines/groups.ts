@@ -1,0 +1,44 @@
+import type { Worker } from '../../state/hub_state.ts';
+
+export interface Machine {
+  machineId: string;
+  workers: Worker[];
+}
+
+const PROBLEMS: ReadonlySet<string> = new Set(['quarantined', 'offline', 'draining', 'stopping']);
+
+const byName = new Intl.Collator('en', { numeric: true }).compare;
+
+/** Machines by name, GPUs by index: a tile is always in the same place. */
+export function machinesOf(workers: Iterable<Worker>, filter: string, problemsOnly: boolean): Machine[] {
+  const machines = new Map<string, Worker[]>();
+  for (const worker of workers) {
+    if (problemsOnly && !PROBLEMS.has(worker.status)) continue;
+    if (!matches(worker, filter)) continue;
+    const list = machines.get(worker.machine_id);
+    if (list === undefined) machines.set(worker.machine_id, [worker]);
+    else list.push(worker);
+  }
+  return [...machines]
+    .map(([machineId, list]) => ({ machineId, workers: list.sort((a, b) => a.index - b.index) }))
+    .sort((a, b) => byName(a.machineId, b.machineId));
+}
+
+function matches(worker: Worker, filter: string): boolean {
+  if (filter === '') return true;
+  const labels = Object.entries(worker.labels).map(([key, value]) => `${key}=${value}`);
+  const text = [worker.worker_id, worker.status, worker.gpu_name, worker.job_id, ...worker.models, ...labels];
+  const lower = text.join(' ').toLowerCase();
+  return filter
+    .toLowerCase()
+    .split(/\s+/)
+    .every(word => lower.includes(word));
+}
+
+export type Density = 'large' | 'medium' | 'small';
+
+/** Chosen by how many there are: as much of each as fits a screen. */
+export function densityFor(gpus: number): Density {
+  if (gpus <= 32) return 'large';
+  return gpus <= 300 ? 'medium' : 'small';
+}
