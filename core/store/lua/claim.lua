@@ -18,19 +18,18 @@ local function expire_if_due(ref, job)
   return true
 end
 
--- The most urgent job of the class that is still wanted: ref, record, signature, body.
+-- Takes the most urgent job of the class that is still wanted: ref, record, signature, body.
 local function next_job(class)
   while true do
-    local ref, signature = best_head(class)
+    local ref, signature = take_head(class)
     if not ref then
       return nil
     end
+    -- An entry without a job is left by a Redis that lost keys; it is passed over.
     local fields = redis.call('HMGET', K.job .. ref, 'd', 'b')
-    if not fields[1] then
-      -- Only a Redis that lost keys has such an entry; it must not stop the queue.
-      redis.call('ZREM', K.queue .. signature, ref)
-    else
+    if fields[1] then
       local job = cmsgpack.unpack(fields[1])
+      job.ix = nil
       if not expire_if_due(ref, job) then
         return ref, job, signature, fields[2]
       end
@@ -38,19 +37,24 @@ local function next_job(class)
   end
 end
 
+-- A new lease begins with nothing of the one before.
+local OF_LEASE = { 'ta', 'tn', 'pg', 'pm', 'pt', 'si', 'lo', 'la', 'lx', 'tt', 'lc', 'oi', 'ob', 'ac', 'gr', 'sp' }
+local function forget_lease(ref, job)
+  if job.oi then
+    redis.call('DEL', K.out .. ref)
+  end
+  for _, field in ipairs(OF_LEASE) do
+    job[field] = nil
+  end
+end
+
 local function assign(ref, job, machine, index, random)
-  leave_index(ref, job)
   if job.l then
     if not job.lo then
       end_lease(job, job.lx == 'u' and 'undelivered' or 'lease_expired')
     end
     push_history(ref, job)
-  end
-  if job.oi then
-    redis.call('DEL', K.out .. ref)
-  end
-  for _, field in ipairs({ 'ta', 'tn', 'pg', 'pm', 'pt', 'si', 'lo', 'la', 'lx', 'tt', 'lc', 'oi', 'ob', 'ac', 'gr', 'sp' }) do
-    job[field] = nil
+    forget_lease(ref, job)
   end
   job.at = (job.at or 0) + 1
   job.l = job.at .. '-' .. random
@@ -58,27 +62,52 @@ local function assign(ref, job, machine, index, random)
   job.aa = now
   job.ix = 'l'
   set_state(job, 'a')
-  redis.call('ZADD', K.leases, now + LEASE_MS, ref)
-  redis.call('HSET', K.machine .. machine, 's' .. index, job.l .. ' ' .. ref)
+  defer('ZADD', K.leases, now + LEASE_MS, ref)
+  defer('HSET', K.machine .. machine, 's' .. index, job.l .. ' ' .. ref)
   set_deadline(ref, job)
   job.an = emit(ref, job, 'job_assigned', job.lw)
   save_job(ref, job)
 end
 
+-- What the slots of a call are now, read once a machine: {conn, s, o, s, o, ...} by the order of its slots.
+local slots = {}
+local function read_slots()
+  local indexes = {}
+  for i = 2, #ARGV, STRIDE do
+    local machine, index = ARGV[i], ARGV[i + 2]
+    local fields = indexes[machine] or { 'HMGET', K.machine .. machine, 'conn' }
+    fields[#fields + 1] = 's' .. index
+    fields[#fields + 1] = 'o' .. index
+    indexes[machine] = fields
+  end
+  for machine, fields in pairs(indexes) do
+    local values = redis.call(unpack(fields))
+    local slot = { conn = values[1] }
+    for k = 4, #fields do
+      slot[fields[k]] = values[k - 2]
+    end
+    slots[machine] = slot
+  end
+end
+
+local function held_answer(held)
+  local lease, ref = string.match(held, '^(%S+) (%S+)')
+  local fields = redis.call('HMGET', K.job .. ref, 'd', 'b')
+  local job = fields[1] and cmsgpack.unpack(fields[1])
+  if job and is_present(job, lease) and not job.lx then
+    return { 'held', ref, lease, job.at, fields[2], 0, job.sg }
+  end
+  return { 'stuck', ref, lease }
+end
+
 local read = {}
 local function claim(machine, conn, index, class, random)
-  local slot = redis.call('HMGET', K.machine .. machine, 'conn', 's' .. index, 'o' .. index)
-  if slot[1] ~= conn then
+  local slot = slots[machine]
+  if slot.conn ~= conn then
     return { 'fenced' }
-  elseif slot[2] then
-    local lease, ref = string.match(slot[2], '^(%S+) (%S+)')
-    local fields = redis.call('HMGET', K.job .. ref, 'd', 'b')
-    local job = fields[1] and cmsgpack.unpack(fields[1])
-    if job and is_present(job, lease) and not job.lx then
-      return { 'held', ref, lease, job.at, fields[2], 0, job.sg }
-    end
-    return { 'stuck', ref, lease }
-  elseif slot[3] then
+  elseif slot['s' .. index] then
+    return held_answer(slot['s' .. index])
+  elseif slot['o' .. index] then
     return { 'drained' }
   end
   read[class] = read[class] or (catch_up(class) and 'known' or 'unknown')
@@ -90,15 +119,28 @@ local function claim(machine, conn, index, class, random)
     return { 'none' }
   end
   assign(ref, job, machine, index, random)
-  local more = redis.call('ZCARD', K.queue .. signature)
-  if more == 0 and redis.call('ZCARD', K.heads .. class) > 1 then
-    more = 1
-  end
-  return { 'job', ref, job.l, job.at, body, more, signature }
+  slot['s' .. index] = job.l .. ' ' .. ref
+  return { 'job', ref, job.l, job.at, body, class, signature }
 end
 
+local left = {}
+-- How many jobs may be left for a class: those behind the last one taken, and one for other signatures.
+local function jobs_left(class, signature)
+  if not left[class] then
+    local behind = redis.call('ZCARD', K.queue .. signature)
+    left[class] = behind > 0 and behind or (redis.call('ZCARD', K.heads .. class) > 1 and 1 or 0)
+  end
+  return left[class]
+end
+
+read_slots()
 local reply = {}
 for i = 2, #ARGV, STRIDE do
   reply[#reply + 1] = claim(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+end
+for i = #reply, 1, -1 do
+  if reply[i][1] == 'job' then
+    reply[i][6] = jobs_left(reply[i][6], reply[i][7])
+  end
 end
 return finish_script(reply)

@@ -37,8 +37,7 @@ local function complete(ref, job, result)
   local run_ms = math.max(0, now - job.aa)
   end_lease(job, 'completed')
   job.pg = '1'
-  redis.call('HSET', K.job .. ref, 'r', result)
-  redis.call('HDEL', K.job .. ref, 'e')
+  clear_error(ref, job)
   end_job(ref, job, 'c', 'job_completed', job.lw, queued_ms, run_ms, '\n' .. result)
   local answer = accepted(job, 'c')
   answer[3], answer[4] = queued_ms, run_ms
@@ -76,11 +75,12 @@ local function finish_present(ref, job, kind, payload, retryable)
   return answer
 end
 
--- The worker whose slot holds a lease of a job that is gone.
-local function slot_with(machine, lease)
+-- The worker whose slot holds this lease of a job that is gone.
+local function slot_with(machine, ref, lease)
   local fields = redis.call('HGETALL', K.machine .. machine)
   for i = 1, #fields, 2 do
-    if string.match(fields[i + 1], '^%S+') == lease then
+    local held_lease, held_ref = string.match(fields[i + 1], '^(%S+) (%S+)')
+    if held_lease == lease and held_ref == ref then
       return machine .. ':gpu' .. string.sub(fields[i], 2)
     end
   end
@@ -90,16 +90,27 @@ end
 local function finish(ref, lease, machine, kind, payload, retryable)
   local job = load_job(ref)
   if not job then
-    return refused('not_found'), slot_with(machine, lease)
+    return refused('not_found'), slot_with(machine, ref, lease)
   end
   local entry = find_lease(ref, job, lease)
-  if not entry or string.match(entry.lw, '^(.*):gpu%d+$') ~= machine then
+  if not entry or not is_of(entry.lw, machine) then
     return refused('stale_lease')
   end
   local answer
   if is_present(job, lease) then
+    local held = not job.lx
     answer = finish_present(ref, job, kind, payload, retryable)
-    save_job(ref, job)
+    if job.st == 'c' then
+      save_job(ref, job, 'r', payload)
+    else
+      save_job(ref, job)
+    end
+    if held then
+      -- The slot of a lease that did not run out names it: no need to look.
+      defer('HDEL', K.machine .. machine, 's' .. string.sub(entry.lw, #machine + 5))
+      answer[5] = entry.lw
+      return answer
+    end
   elseif entry.tt == kind then
     answer = { 1, '' }
   elseif entry.tt or entry.lc then
@@ -114,7 +125,7 @@ local reply = {}
 for i = 3, #ARGV, STRIDE do
   local answer, worker = finish(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])
   answer[3], answer[4] = answer[3] or 0, answer[4] or 0
-  answer[5] = worker and free_slot(worker, ARGV[i + 1]) and worker or ''
+  answer[5] = answer[5] or worker and free_slot(worker, ARGV[i + 1]) and worker or ''
   reply[#reply + 1] = answer
 end
 return finish_script(reply)

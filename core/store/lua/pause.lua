@@ -17,7 +17,7 @@ if changed == 1 then
     local of = string.match(definitions[i + 1], '^%["([^"]*)"')
     if (job_type == '*' or of == job_type) and redis.call('EXISTS', K.queue .. signature) == 1 then
       head_improved(signature)
-      effects[#effects + 1] = 'wake\n' .. signature
+      wake(signature)
     end
   end
 end

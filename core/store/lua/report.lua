@@ -42,7 +42,7 @@ end
 
 local function report(ref, lease, machine, kind, number, data, text)
   local job = load_job(ref)
-  if not job or not may_hold(ref, job, lease) or string.match(job.lw, '^(.*):gpu%d+$') ~= machine then
+  if not job or not may_hold(ref, job, lease) or not is_of(job.lw, machine) then
     return 'stale'
   end
   local changed = hold_lease(ref, job) or job.st == 'a'

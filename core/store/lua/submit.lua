@@ -38,6 +38,24 @@ local function run_at_of(text)
   return delay and now + tonumber(delay) or tonumber(text)
 end
 
+-- Jobs of one call, signature and priority stand one behind the other: the place of the first gives the others theirs.
+local last_of = {}
+local function enqueue_new(ref, job, arrival)
+  job.sc = arrival - (job.pr or 0) * AGING_US
+  local last = last_of[job.sg]
+  local place
+  if last and last.pr == job.pr then
+    place = last.place + 1
+    defer('ZADD', K.queue .. job.sg, digits(job.sc), ref)
+  elseif last then
+    -- Its place is only known when those before it are there.
+    write_deferred()
+  end
+  place = enqueue(ref, job, 'submitted', place)
+  last_of[job.sg] = { pr = job.pr, place = place }
+  return place
+end
+
 local function accept(key, ref, i)
   local o, signature, level = ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 6])
   if not know_signature(signature, ARGV[i + 4]) then
@@ -57,10 +75,9 @@ local function accept(key, ref, i)
     job.sn = emit(ref, job, 'job_scheduled', run_at)
   else
     job.ra = run_at
-    job.sc = arrival - (job.pr or 0) * AGING_US
-    position = enqueue(ref, job, 'submitted')
+    position = enqueue_new(ref, job, arrival)
   end
-  redis.call('ZADD', K.all, digits(arrival), ref)
+  defer('ZADD', K.all, digits(arrival), ref)
   if o == '' then
     redis.call('HSET', key, 'b', ARGV[i + 1], 'd', cmsgpack.pack(job))
   else
@@ -69,10 +86,13 @@ local function accept(key, ref, i)
   return { 'new', job.st, job.n, position, now }
 end
 
+local any_tombs = redis.call('EXISTS', K.tombs) == 1
 local keys = {}
 for i = 2, #ARGV, STRIDE do
   keys[#keys + 1] = K.job .. ARGV[i]
-  keys[#keys + 1] = K.tomb .. ARGV[i]
+  if any_tombs then
+    keys[#keys + 1] = K.tomb .. ARGV[i]
+  end
 end
 local all_new = redis.call('EXISTS', unpack(keys)) == 0
 

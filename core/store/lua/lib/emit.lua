@@ -10,10 +10,6 @@ local NEED = { job_queued = 3, job_scheduled = 3, job_assigned = 3, job_complete
                job_cancelled = 1, job_expired = 1 }
 
 local monitors
-local function monitor_hubs()
-  monitors = monitors or redis.call('SMEMBERS', K.monitors)
-  return monitors
-end
 
 -- `tail` is for the others: the result of a job, which the hub that runs the script has at hand.
 local function send(hub, text, tail)
@@ -24,27 +20,36 @@ local function send(hub, text, tail)
   end
 end
 
+-- The hubs that want to hear of this kind of event, each once.
+local function listeners(job, kind)
+  local hubs, seen = {}, {}
+  local need = NEED[kind] or 2
+  for level, hub in string.gmatch(job.w or '', '(%d)(%S+)') do
+    if tonumber(level) >= need then
+      hubs[#hubs + 1] = hub
+      seen[hub] = true
+    end
+  end
+  for _, hub in ipairs(monitors) do
+    if not seen[hub] then
+      hubs[#hubs + 1] = hub
+    end
+  end
+  return hubs
+end
+
 -- Sends an event with the seq reached so far.
 local function tell(ref, job, kind, a, b, c, tail)
-  local text
-  local told = {}
-  local function to(hub)
-    if not told[hub] then
-      told[hub] = true
-      text = text or table.concat({ kind, ref, digits(job.n), now, job.at or 0, a or '', b or '', c or '' }, '\n')
-      send(hub, text, tail)
-    end
+  monitors = monitors or redis.call('SMEMBERS', K.monitors)
+  if #monitors == 0 and (not job.w or string.find(job.w, ' ', 1, true) == nil and tonumber(string.sub(job.w, 1, 1)) < (NEED[kind] or 2)) then
+    return
   end
-  if job.w then
-    local need = NEED[kind] or 2
-    for level, hub in string.gmatch(job.w, '(%d)(%S+)') do
-      if tonumber(level) >= need then
-        to(hub)
-      end
+  local hubs = listeners(job, kind)
+  if #hubs > 0 then
+    local text = table.concat({ kind, ref, digits(job.n), now, job.at or 0, a or '', b or '', c or '' }, '\n')
+    for i = 1, #hubs do
+      send(hubs[i], text, tail)
     end
-  end
-  for _, hub in ipairs(monitor_hubs()) do
-    to(hub)
   end
 end
 

@@ -37,8 +37,10 @@ local function catch_up(class)
   return true
 end
 
+local any_paused
 local function is_paused(signature)
-  if redis.call('EXISTS', K.paused) == 0 then
+  any_paused = any_paused or redis.call('EXISTS', K.paused)
+  if any_paused == 0 then
     return false
   end
   if redis.call('HEXISTS', K.paused, '*') == 1 then
@@ -48,19 +50,33 @@ local function is_paused(signature)
   return definition and redis.call('HEXISTS', K.paused, string.match(definition, '^%["([^"]*)"')) == 1
 end
 
--- The most urgent waiting job of a class: ref and signature, or nil. Call catch_up first.
-local function best_head(class)
+-- By class: the signature at the top, and the score from which on another one may be more urgent.
+local top_of, bound_of = {}, {}
+
+local function read_top(class)
+  local top = redis.call('ZRANGE', K.heads .. class, 0, 1, 'WITHSCORES')
+  top_of[class] = top[1]
+  bound_of[class] = tonumber(top[4]) or math.huge
+end
+
+-- Takes the most urgent waiting job of a class out of its queue: ref and signature, or nil. Call catch_up first.
+local function take_head(class)
   while true do
-    local top = redis.call('ZRANGE', K.heads .. class, 0, 0, 'WITHSCORES')
-    local signature = top[1]
+    if not top_of[class] then
+      read_top(class)
+    end
+    local signature = top_of[class]
     if not signature then
       return nil
     end
-    local head = head_of(signature)
-    if not head[1] or is_paused(signature) then
+    local head = not is_paused(signature) and redis.call('ZPOPMIN', K.queue .. signature) or {}
+    if not head[1] then
       redis.call('ZREM', K.heads .. class, signature)
-    elseif tonumber(head[2]) > tonumber(top[2]) then
+      top_of[class] = nil
+    elseif tonumber(head[2]) > bound_of[class] then
+      redis.call('ZADD', K.queue .. signature, head[2], head[1])
       redis.call('ZADD', K.heads .. class, head[2], signature)
+      top_of[class] = nil
     else
       return head[1], signature
     end

@@ -4,7 +4,7 @@
 local function hold(ref, lease, machine)
   local job = load_job(ref)
   local entry = job and find_lease(ref, job, lease)
-  if not entry or string.match(entry.lw, '^(.*):gpu%d+$') ~= machine then
+  if not entry or not is_of(entry.lw, machine) then
     return 'abandon', 0, nil
   elseif not may_hold(ref, job, lease) then
     return entry.tt and 'continue' or 'abandon', 0, nil

@@ -1,4 +1,5 @@
 --- @include "time"
+--- @include "later"
 -- The record of a job is one HASH:
 --   b  JSON members that a worker is sent: job_type, params, max_attempts, run_timeout_ms, metadata
 --   o  the other members of the submission, absent when all are defaults; `b` and `o` are its content
@@ -18,7 +19,8 @@
 --   lc 1: a terminal message of this lease was refused with conflict
 --   si 1: the worker showed a sign of the lease   sp why it is being stopped: timeout, progress_timeout
 --   gr when the grace of a stop ends   ac last activity (progress timeouts only)
---   xc workers it crashed on   xn 1: the last crash was its worker's first   pg pm pt progress, its message, when written   oi ob next output, bytes kept
+--   er 1: there is an error   xc workers it crashed on   xn 1: the last crash was its worker's first
+--   pg pm pt progress, its message, when written   oi ob next output, bytes kept
 local STATES = { s = 'scheduled', q = 'queued', a = 'assigned', p = 'processing',
                  c = 'completed', f = 'failed', x = 'cancelled', e = 'expired' }
 local ENDED = { c = true, f = true, x = true, e = true }
@@ -31,8 +33,25 @@ local function load_job(ref)
   return packed and cmsgpack.unpack(packed)
 end
 
-local function save_job(ref, job)
-  redis.call('HSET', K.job .. ref, 'd', cmsgpack.pack(job))
+local function save_job(ref, job, field, value)
+  if field then
+    redis.call('HSET', K.job .. ref, 'd', cmsgpack.pack(job), field, value)
+  else
+    redis.call('HSET', K.job .. ref, 'd', cmsgpack.pack(job))
+  end
+end
+
+-- `er` says whether there is an error, so that nobody has to look.
+local function set_error(ref, job, err)
+  redis.call('HSET', K.job .. ref, 'e', err)
+  job.er = 1
+end
+
+local function clear_error(ref, job)
+  if job.er then
+    redis.call('HDEL', K.job .. ref, 'e')
+    job.er = nil
+  end
 end
 
 -- Seq grows with each state change and is never reused, also when Redis comes back older.
@@ -60,6 +79,11 @@ local function push_history(ref, job)
     table.remove(history, 1)
   end
   redis.call('HSET', K.job .. ref, 'h', cmsgpack.pack(history))
+end
+
+-- Is it a worker of this machine?
+local function is_of(worker, machine)
+  return string.find(worker, machine .. ':gpu', 1, true) == 1
 end
 
 -- What became of a lease that is not the present one: the entry that names it, or nil.

@@ -59,7 +59,7 @@ local function end_job(ref, job, letter, kind, a, b, c, tail)
   set_state(job, letter)
   job.ix = 'd'
   job.fa = now
-  redis.call('ZADD', K.done .. letter, now, ref)
+  defer('ZADD', K.done .. letter, now, ref)
   set_deadline(ref, job)
   emit(ref, job, kind, a, b, c, tail)
 end
@@ -76,7 +76,7 @@ local function expire_job(ref, job)
 end
 
 local function end_failed(ref, job, err)
-  redis.call('HSET', K.job .. ref, 'e', err)
+  set_error(ref, job, err)
   end_job(ref, job, 'f', 'job_failed', job.lw, err)
 end
 
@@ -86,7 +86,7 @@ local function attempt_failed(ref, job, err, retryable, jitter)
   if not retryable or job.at >= (job.ma or MAX_ATTEMPTS) then
     return end_failed(ref, job, err)
   end
-  redis.call('HSET', K.job .. ref, 'e', err)
+  set_error(ref, job, err)
   local wait = math.min(600000, (job.bo or BACKOFF_MS) * 2 ^ math.min(job.at - 1, 30)) * jitter
   local run_at = now + math.min(600000, math.floor(wait))
   schedule(ref, job, run_at)
@@ -143,7 +143,7 @@ local function lose_lease(ref, job, how)
     return end_failed(ref, job, LEASE_EXPIRED)
   end
   job.lx = not job.lo and 'c' or nil
-  redis.call('HSET', K.job .. ref, 'e', LEASE_EXPIRED)
+  set_error(ref, job, LEASE_EXPIRED)
   enqueue(ref, job, 'lease_expired')
 end
 
@@ -161,7 +161,7 @@ local function take_back(ref, job)
     if job.xn then
       table.remove(job.xc)
     end
-    redis.call('HDEL', K.job .. ref, 'e')
+    clear_error(ref, job)
   end
   job.lx = nil
   job.at = tonumber(string.match(job.l, '^%d+'))

@@ -8,7 +8,7 @@ local function leave_index(ref, job)
   elseif job.ix == 's' then
     redis.call('ZREM', K.scheduled, ref)
   elseif job.ix == 'l' then
-    redis.call('ZREM', K.leases, ref)
+    defer('ZREM', K.leases, ref)
   end
   job.ix = nil
 end
@@ -46,23 +46,37 @@ local function set_deadline(ref, job)
   end
 end
 
+local woken = {}
+-- Whoever has idle slots hears once a call that a queue got work. The hub that submits claims by itself.
+local function wake(signature, reason)
+  if not woken[signature] then
+    woken[signature] = true
+    if reason ~= 'submitted' then
+      effects[#effects + 1] = 'wake\n' .. signature
+    end
+  end
+end
+
 -- Puts a job into its queue, at its own place if it had one before. Every hub that may have an idle slot hears of it.
-local function enqueue(ref, job, reason)
+-- `place` if the caller puts it there and knows where that is.
+local function enqueue(ref, job, reason, place)
   leave_index(ref, job)
   set_state(job, 'q')
   job.ix = 'q'
   job.qa = now
   job.qr = reason
   job.sc = job.sc or next_arrival() - (job.pr or 0) * AGING_US
-  redis.call('ZADD', K.queue .. job.sg, digits(job.sc), ref)
-  local rank = redis.call('ZRANK', K.queue .. job.sg, ref)
-  if rank == 0 then
+  if not place then
+    redis.call('ZADD', K.queue .. job.sg, digits(job.sc), ref)
+    place = redis.call('ZRANK', K.queue .. job.sg, ref) + 1
+  end
+  if place == 1 then
     head_improved(job.sg)
   end
   set_deadline(ref, job)
-  job.qn = emit(ref, job, 'job_queued', rank + 1, reason)
-  effects[#effects + 1] = 'wake\n' .. job.sg
-  return rank + 1
+  job.qn = emit(ref, job, 'job_queued', place, reason)
+  wake(job.sg, reason)
+  return place
 end
 
 -- Makes the job wait until a time. Tells nothing: the caller knows why.
@@ -78,22 +92,18 @@ end
 
 -- Hubs with idle slots hear of queues that got a job; the one that runs the script hears by its effects.
 local function wake_others()
-  local woken = {}
-  for _, effect in ipairs(effects) do
-    local signature = string.match(effect, '^wake\n(.*)$')
-    if signature and not woken[signature] then
-      woken[signature] = true
-      redis.call('PUBLISH', K.wake, ME .. ' ' .. signature)
-    end
+  for signature in pairs(woken) do
+    redis.call('PUBLISH', K.wake, ME .. ' ' .. signature)
   end
 end
 
 -- The end of every script that changes jobs.
 local function finish_script(reply)
+  write_deferred()
   save_clock()
   save_counts()
   -- An application may submit without a hub of its own; a lone hub has nobody else to wake.
-  if #effects > 0 and (string.sub(ME, 1, 2) ~= 'h_' or redis.call('ZCARD', K.hubs) > 1) then
+  if next(woken) and (string.sub(ME, 1, 2) ~= 'h_' or redis.call('ZCARD', K.hubs) > 1) then
     wake_others()
   end
   return { reply, effects }

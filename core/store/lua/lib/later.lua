@@ -1,0 +1,22 @@
+-- Writes to one key by several operations of a script leave as one command: a call from Lua costs more than what it does.
+-- Only for what the script does not read again; a key is deferred with one command only.
+local later, order = {}, {}
+
+local function defer(command, key, a, b)
+  local list = later[key]
+  if not list then
+    list = { command, key }
+    later[key] = list
+    order[#order + 1] = list
+  end
+  local n = #list
+  list[n + 1] = a
+  list[n + 2] = b
+end
+
+local function write_deferred()
+  for i = 1, #order do
+    redis.call(unpack(order[i]))
+  end
+  later, order = {}, {}
+end
