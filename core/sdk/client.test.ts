@@ -1,8 +1,8 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage } from 'node:http';
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type WebSocket, WebSocketServer } from 'ws';
+import { type FakePeer as Peer, FakeSocketHub, WELCOME } from '../../testing/harness/fake_socket_hub.ts';
 import {
   type ClientOptions,
   GpuhubClient,
@@ -15,120 +15,6 @@ import {
 } from './client.ts';
 import { Backoff } from './socket.ts';
 
-type Frame = { type: string; request_id?: string; [field: string]: any };
-
-const LIMITS = {
-  max_message_bytes: 1_048_576,
-  max_params_bytes: 786_432,
-  max_result_bytes: 786_432,
-  max_batch: 1000,
-  max_watch: 1000,
-  idempotency_ms: 600_000,
-};
-
-/** One connection as the hub sees it. Frames wait until a test asks for them; `ping` is answered at once. */
-class Peer {
-  readonly closed: Promise<number>;
-  readonly #socket: WebSocket;
-  readonly request: IncomingMessage;
-  #frames: Frame[] = [];
-  #wake: (() => void)[] = [];
-
-  constructor(socket: WebSocket, request: IncomingMessage) {
-    this.#socket = socket;
-    this.request = request;
-    this.closed = once(socket, 'close').then(([code]) => code);
-    socket.on('message', data => {
-      const frame: Frame = JSON.parse(data.toString());
-      if (frame.type === 'ping') this.answer(frame, { type: 'pong', server_time: 1 });
-      else this.#frames.push(frame);
-      for (const wake of this.#wake.splice(0)) wake();
-    });
-  }
-
-  send(...frames: object[]): void {
-    for (const frame of frames) this.#socket.send(JSON.stringify(frame));
-  }
-
-  answer({ request_id }: Frame, answer: object): void {
-    this.send({ ...answer, request_id });
-  }
-
-  async next(type: string): Promise<Frame> {
-    for (;;) {
-      const index = this.#frames.findIndex(frame => frame.type === type);
-      if (index >= 0) return this.#frames.splice(index, 1)[0] as Frame;
-      await new Promise<void>(resolve => this.#wake.push(resolve));
-    }
-  }
-
-  get waiting(): string[] {
-    return this.#frames.map(frame => frame.type);
-  }
-
-  close(code: number): void {
-    this.#socket.close(code);
-  }
-
-  cut(): void {
-    this.#socket.terminate();
-  }
-}
-
-class FakeHub {
-  readonly url: string;
-  readonly #server: WebSocketServer;
-  #peers: Peer[] = [];
-  #wake: (() => void)[] = [];
-  connections = 0;
-
-  private constructor(server: WebSocketServer, welcome: object) {
-    this.#server = server;
-    this.url = `ws://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    server.on('connection', (socket, request) => {
-      this.connections += 1;
-      const peer = new Peer(socket, request);
-      peer.send({ ...WELCOME, ...welcome });
-      this.#peers.push(peer);
-      for (const wake of this.#wake.splice(0)) wake();
-    });
-  }
-
-  static async start(welcome: object = {}, port = 0): Promise<FakeHub> {
-    const server = new WebSocketServer({ host: '127.0.0.1', port, handleProtocols: () => 'gpuhub.v1' });
-    await once(server, 'listening');
-    const hub = new FakeHub(server, welcome);
-    cleanups.push(() => hub.stop());
-    return hub;
-  }
-
-  async peer(): Promise<Peer> {
-    while (this.#peers.length === 0) await new Promise<void>(resolve => this.#wake.push(resolve));
-    return this.#peers.shift() as Peer;
-  }
-
-  get open(): number {
-    return this.#server.clients.size;
-  }
-
-  async stop(): Promise<void> {
-    for (const socket of this.#server.clients) socket.terminate();
-    await new Promise(resolve => this.#server.close(resolve));
-  }
-}
-
-const WELCOME = {
-  type: 'welcome',
-  protocol: 'gpuhub.v1',
-  hub_id: 'h1',
-  connection_id: 'c1',
-  role: 'client',
-  client_id: 'tester',
-  server_time: 1,
-  ping_interval_ms: 15_000,
-  limits: LIMITS,
-};
-
 /** Timers and sockets; one timer is the test runner's. */
 const openHandles = () =>
   process.getActiveResourcesInfo().filter(kind => kind === 'Timeout' || kind === 'TCPSocketWrap');
@@ -137,6 +23,12 @@ const cleanups: (() => Promise<void>)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
+
+async function startHub(welcome: object = {}): Promise<FakeSocketHub> {
+  const hub = await FakeSocketHub.start(welcome);
+  cleanups.push(() => hub.stop());
+  return hub;
+}
 
 const FAST = { base_ms: 5, cap_ms: 20 };
 const JOB = { job_type: 'image', params: { prompt: 'a red fox' } };
@@ -149,7 +41,7 @@ function connect(url: ClientOptions['url'] & {}, options: ClientOptions = {}): G
 
 /** A client with one connection that the test plays the hub of. */
 async function pair(welcome: object = {}, options: ClientOptions = {}) {
-  const hub = await FakeHub.start(welcome);
+  const hub = await startHub(welcome);
   const client = connect(hub.url, options);
   await client.connect();
   return { hub, client, peer: await hub.peer() };
@@ -332,7 +224,7 @@ describe('submit', () => {
   });
 
   it('refuses what no frame can hold without sending it', async () => {
-    const { client, peer } = await pair({ limits: { ...LIMITS, max_message_bytes: 1000 } });
+    const { client, peer } = await pair({ limits: { ...WELCOME.limits, max_message_bytes: 1000 } });
     const error = await fault(client.submit({ ...JOB, params: { text: 'ä'.repeat(600) } }));
     expect(error.code).toBe('payload_too_large');
     expect(peer.waiting).toEqual([]);
@@ -423,7 +315,7 @@ describe('after a reconnect', () => {
   });
 
   it('watches in batches that the hub takes', async () => {
-    const { hub, client, peer } = await pair({ limits: { ...LIMITS, max_watch: 2 } });
+    const { hub, client, peer } = await pair({ limits: { ...WELCOME.limits, max_watch: 2 } });
     for (let i = 0; i < 5; i++) await submitted(client, peer);
     peer.close(1012);
     const next = await hub.peer();
@@ -454,7 +346,7 @@ describe('after a reconnect', () => {
   });
 
   it('tries the next hub when one is gone', async () => {
-    const [one, two] = [await FakeHub.start(), await FakeHub.start()];
+    const [one, two] = [await startHub(), await startHub()];
     const client = connect([one.url, two.url]);
     await client.connect();
     const handle = await submitted(client, await one.peer());
@@ -467,7 +359,7 @@ describe('after a reconnect', () => {
   });
 
   it('leaves a hub that has said nothing for two ping intervals', async () => {
-    const hub = await FakeHub.start({ ping_interval_ms: 10 });
+    const hub = await startHub({ ping_interval_ms: 10 });
     const client = connect(hub.url);
     await client.connect();
     const peer = await hub.peer();
@@ -569,7 +461,7 @@ describe('submitMany', () => {
     for (let i = 0; i < batches; i++) {
       const frame = await peer.next('submit_jobs');
       sizes.push(frame['jobs'].length);
-      const results = frame['jobs'].map(({ job_id, params }: Frame) =>
+      const results = frame['jobs'].map(({ job_id, params }: Record<string, any>) =>
         params.bad
           ? { job_id, error: { code: 'invalid_message', message: 'bad' } }
           : { job_id, status: 'queued', duplicate: false, seq: 1 },
@@ -580,7 +472,7 @@ describe('submitMany', () => {
   };
 
   it('splits by count and gives each job its handle or its error, in order', async () => {
-    const { client, peer } = await pair({ limits: { ...LIMITS, max_batch: 10 } });
+    const { client, peer } = await pair({ limits: { ...WELCOME.limits, max_batch: 10 } });
     const jobs = Array.from({ length: 25 }, (_, i) => ({
       ...JOB,
       job_id: `n${i}`,
@@ -595,7 +487,7 @@ describe('submitMany', () => {
   });
 
   it('splits by bytes, and refuses a job that is too large by itself', async () => {
-    const { client, peer } = await pair({ limits: { ...LIMITS, max_message_bytes: 2000 } });
+    const { client, peer } = await pair({ limits: { ...WELCOME.limits, max_message_bytes: 2000 } });
     const sizes = [500, 500, 500, 5000, 500];
     const promise = client.submitMany(sizes.map(size => ({ ...JOB, params: { text: 'x'.repeat(size) } })));
     expect(await takeAll(peer, 2)).toEqual([2, 2]);
@@ -645,7 +537,7 @@ describe('lists and statistics', () => {
 
 describe('close', () => {
   it('rejects what is open and leaves nothing behind', async () => {
-    const hub = await FakeHub.start();
+    const hub = await startHub();
     await new Promise(setImmediate);
     const before = openHandles();
     const client = new GpuhubClient({ url: hub.url, backoff: FAST });

@@ -1,7 +1,6 @@
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type WebSocket, WebSocketServer } from 'ws';
+import { FakeSocketHub, WELCOME } from '../../testing/harness/fake_socket_hub.ts';
 import {
   GpuhubWorker,
   type JobContext,
@@ -9,155 +8,6 @@ import {
   type WorkerEvent,
   type WorkerOptions,
 } from './worker.ts';
-
-type Frame = { type: string; request_id?: string; [field: string]: any };
-
-const WELCOME = {
-  type: 'welcome',
-  protocol: 'gpuhub.v1',
-  hub_id: 'h1',
-  connection_id: 'c1',
-  role: 'worker',
-  server_time: 1,
-  ping_interval_ms: 15_000,
-  limits: {
-    max_message_bytes: 100_000,
-    max_params_bytes: 50_000,
-    max_result_bytes: 50_000,
-    max_batch: 1000,
-    max_watch: 1000,
-    idempotency_ms: 600_000,
-  },
-};
-const TIMES = { lease_ms: 60_000, heartbeat_interval_ms: 15_000, resend_ms: 10_000 };
-
-/** One connection as the hub sees it. Frames wait until a test asks for them. */
-class Peer {
-  readonly closed: Promise<number>;
-  readonly #socket: WebSocket;
-  readonly #times: object;
-  #frames: Frame[] = [];
-  #wake: (() => void)[] = [];
-
-  constructor(socket: WebSocket, times: object) {
-    this.#socket = socket;
-    this.#times = times;
-    this.closed = once(socket, 'close').then(([code]) => code);
-    socket.on('message', data => {
-      this.#frames.push(JSON.parse(data.toString()));
-      for (const wake of this.#wake.splice(0)) wake();
-    });
-  }
-
-  send(...frames: object[]): void {
-    for (const frame of frames) this.#socket.send(JSON.stringify(frame));
-  }
-
-  async next(type: string): Promise<Frame> {
-    for (;;) {
-      const index = this.#frames.findIndex(frame => frame.type === type);
-      if (index >= 0) return this.#frames.splice(index, 1)[0] as Frame;
-      await new Promise<void>(resolve => this.#wake.push(resolve));
-    }
-  }
-
-  get waiting(): string[] {
-    return this.#frames.map(frame => frame.type);
-  }
-
-  /** Takes the registration; `action` is for all leases it names. */
-  async register(action = 'continue', next_output = 0): Promise<Frame> {
-    const frame = await this.next('register_worker');
-    const { machine_id, running, request_id } = frame;
-    const jobs = running.map((lease: object) => ({ ...lease, action, next_output }));
-    const worker_ids = [`${machine_id}:gpu0`];
-    this.send({
-      type: 'worker_registered',
-      request_id,
-      machine_id,
-      worker_ids,
-      ...TIMES,
-      ...this.#times,
-      jobs,
-    });
-    return frame;
-  }
-
-  assign(job_id: string, more: object = {}): string {
-    const lease_id = `1-${job_id}`;
-    this.send({
-      type: 'job_assigned',
-      job_id,
-      lease_id,
-      worker_id: 'm1:gpu0',
-      gpus: [0],
-      job_type: 'image',
-      params: { prompt: job_id },
-      attempt: 1,
-      max_attempts: 3,
-      run_timeout_ms: null,
-      metadata: null,
-      ...more,
-    });
-    return lease_id;
-  }
-
-  ack({ job_id, lease_id, request_id }: Frame, accepted = true, code?: string): void {
-    this.send({ type: 'job_ack', job_id, lease_id, request_id, accepted, code });
-  }
-
-  refuse({ request_id }: Frame, code: string, details?: object): void {
-    this.send({ type: 'error', request_id, code, message: `${code}!`, details });
-  }
-
-  close(code: number): void {
-    this.#socket.close(code);
-  }
-
-  cut(): void {
-    this.#socket.terminate();
-  }
-}
-
-class FakeHub {
-  readonly url: string;
-  readonly #server: WebSocketServer;
-  #peers: Peer[] = [];
-  #wake: (() => void)[] = [];
-
-  private constructor(server: WebSocketServer, times: object) {
-    this.#server = server;
-    this.url = `ws://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    server.on('connection', socket => {
-      const peer = new Peer(socket, times);
-      peer.send(WELCOME);
-      this.#peers.push(peer);
-      for (const wake of this.#wake.splice(0)) wake();
-    });
-  }
-
-  static async start(times: object): Promise<FakeHub> {
-    const server = new WebSocketServer({ host: '127.0.0.1', port: 0, handleProtocols: () => 'gpuhub.v1' });
-    await once(server, 'listening');
-    const hub = new FakeHub(server, times);
-    cleanups.push(() => hub.stop());
-    return hub;
-  }
-
-  async peer(): Promise<Peer> {
-    while (this.#peers.length === 0) await new Promise<void>(resolve => this.#wake.push(resolve));
-    return this.#peers.shift() as Peer;
-  }
-
-  get open(): number {
-    return this.#server.clients.size;
-  }
-
-  async stop(): Promise<void> {
-    for (const socket of this.#server.clients) socket.terminate();
-    await new Promise(resolve => this.#server.close(resolve));
-  }
-}
 
 /** Timers and sockets; one timer is the test runner's. */
 const openHandles = () =>
@@ -167,6 +17,14 @@ const cleanups: (() => Promise<void>)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
+
+/** @param times of leases and heartbeats, where they matter */
+async function startHub(times: object): Promise<FakeSocketHub> {
+  const limits = { ...WELCOME.limits, max_message_bytes: 100_000 };
+  const hub = await FakeSocketHub.start({ limits }, times);
+  cleanups.push(() => hub.stop());
+  return hub;
+}
 
 /** A handler whose runs the test ends by hand. */
 function byHand() {
@@ -186,7 +44,7 @@ function byHand() {
 
 /** A registered machine with one GPU, and its events. */
 async function machine(options: Partial<WorkerOptions> = {}, times: object = {}) {
-  const hub = await FakeHub.start(times);
+  const hub = await startHub(times);
   const events: WorkerEvent[] = [];
   const heard = new Map<string, ((event: WorkerEvent) => void)[]>();
   const work = byHand();
@@ -246,7 +104,7 @@ describe('registration', () => {
   });
 
   it('is tried again while Redis is unavailable', async () => {
-    const hub = await FakeHub.start({});
+    const hub = await startHub({});
     const worker = new GpuhubWorker({ url: hub.url, machine_id: 'm1', handler: () => 1 });
     cleanups.push(() => worker.stop());
     const starting = worker.start();
@@ -257,7 +115,7 @@ describe('registration', () => {
   });
 
   it('ends the worker when the hub calls it invalid', async () => {
-    const hub = await FakeHub.start({});
+    const hub = await startHub({});
     const worker = new GpuhubWorker({ url: hub.url, machine_id: 'm 1', handler: () => 1 });
     const starting = worker.start();
     starting.catch(() => {});
@@ -631,7 +489,7 @@ describe('the end', () => {
   });
 
   it('stop hands running jobs back, waits for the acknowledgement, and leaves nothing behind', async () => {
-    const hub = await FakeHub.start({});
+    const hub = await startHub({});
     await new Promise(setImmediate);
     const before = openHandles();
     const { handler, run } = byHand();

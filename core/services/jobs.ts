@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import type { Config } from '../config.ts';
 import { HubError } from '../errors.ts';
 import { parse, unknownFields } from '../messages/codec.ts';
 import { FINISHED_STATES, type JobRecord, Submission, type WatchLevel } from '../messages/job.ts';
+import { randomId } from '../random_ids.ts';
 import { refOf } from '../store/keys.ts';
 import { RETRY_AFTER_MS } from '../store/redis_link.ts';
 import { contentOf, type Store, type StoredJob } from '../store/store.ts';
@@ -29,9 +29,8 @@ export interface Submitter {
   defer?: (release: () => void) => void;
 }
 
-const JOB_ID_BYTES = 16;
 /** `j_` and 22 characters of base64url. */
-const makeJobId = () => `j_${randomBytes(JOB_ID_BYTES).toString('base64url')}`;
+const makeJobId = () => `j_${randomId()}`;
 
 const levelOf = (watch: Submission['watch']): WatchLevel | null =>
   watch === false ? null : watch === true ? 'default' : watch;

@@ -1,6 +1,6 @@
 import type { RedisLink } from './redis_link.ts';
 
-type Argument = string | number | Buffer;
+type Argument = string | number;
 /** Called once: with the operation's own reply, or with why there is none. */
 export type Done<T> = (error: Error | null, reply: T) => void;
 
@@ -45,11 +45,23 @@ export class Batcher {
     this.#onEffects = onEffects;
   }
 
-  add<T>(kind: BatchKind, args: Argument[], done: Done<T>): void {
-    (this.#waiting.get(kind) as Operation[]).push({ args, done: done as Done<unknown> });
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    process.nextTick(() => this.flush());
+  /** @returns what `take` needs to take it back while it has not been sent */
+  add<T>(kind: BatchKind, args: Argument[], done: Done<T>): object {
+    const operation = { args, done: done as Done<unknown> };
+    (this.#waiting.get(kind) as Operation[]).push(operation);
+    if (!this.#scheduled) {
+      this.#scheduled = true;
+      process.nextTick(() => this.flush());
+    }
+    return operation;
+  }
+
+  /** Takes an operation back. False if it was sent already. */
+  take(kind: BatchKind, operation: object): boolean {
+    const waiting = this.#waiting.get(kind) as Operation[];
+    const at = waiting.lastIndexOf(operation as Operation);
+    if (at >= 0) waiting.splice(at, 1);
+    return at >= 0;
   }
 
   /** Sends what waits: before anything that must not overtake it. */

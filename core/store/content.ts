@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { encode } from '@msgpack/msgpack';
 import { canonicalJson } from '../messages/json.ts';
 import type { Requirements } from '../messages/fields.ts';
 import { BACKOFF_MS_DEFAULT, type Submission } from '../messages/job.ts';
@@ -14,7 +13,7 @@ export interface Content {
   params_bytes: number;
   signature: string;
   definition: string;
-  constants: Buffer;
+  constants: string;
   /** ms, or `+` ms of delay, or empty. */
   run_at: string;
 }
@@ -73,7 +72,7 @@ export function contentOf(job: Submission, more: { client_id?: string; retry_of?
     params_bytes: Buffer.byteLength(params),
     signature: signatureOf(definition),
     definition,
-    constants: Buffer.from(encode(constantsOf({ ...job, ...more }))),
+    constants: JSON.stringify(constantsOf(job, more)),
     run_at:
       job.delay_ms !== undefined ? `+${job.delay_ms}` : job.run_at !== undefined ? String(job.run_at) : '',
   };

@@ -6,6 +6,7 @@ import {
   type JobRecord,
   type JobState,
   MAX_ATTEMPTS_DEFAULT,
+  type Submission,
 } from '../messages/job.ts';
 import { type JobEvent, makeEvent } from './effects.ts';
 import { idOf } from './keys.ts';
@@ -241,7 +242,8 @@ type Make = (
   parts: (string | number)[],
 ) => JobEvent[];
 
-/** What scripts need of a submission beside its content, packed as the first fields of `d`. */
+/** What scripts need of a submission beside its content: the first fields of `d`. Small numbers and names only, so that JSON
+ * is exact in Lua; and text, as one argument of bytes makes the client write the whole command a slower way. */
 export interface Constants {
   ty: string;
   ci?: string;
@@ -255,25 +257,15 @@ export interface Constants {
 }
 
 /** Leaves out what is the default, as the scripts expect. */
-export function constantsOf(job: {
-  job_type: string;
-  client_id?: string | undefined;
-  priority: number;
-  max_attempts: number;
-  backoff_ms: number;
-  start_timeout_ms?: number | undefined;
-  run_timeout_ms?: number | undefined;
-  progress_timeout_ms?: number | undefined;
-  retry_of?: string | undefined;
-}): Constants {
+export function constantsOf(job: Submission, more: { client_id?: string; retry_of?: string }): Constants {
   const constants: Constants = { ty: job.job_type };
-  if (job.client_id !== undefined) constants.ci = job.client_id;
+  if (more.client_id !== undefined) constants.ci = more.client_id;
   if (job.priority !== 0) constants.pr = job.priority;
   if (job.max_attempts !== MAX_ATTEMPTS_DEFAULT) constants.ma = job.max_attempts;
   if (job.backoff_ms !== BACKOFF_MS_DEFAULT) constants.bo = job.backoff_ms;
   if (job.start_timeout_ms !== undefined) constants.so = job.start_timeout_ms;
   if (job.run_timeout_ms !== undefined) constants.ro = job.run_timeout_ms;
   if (job.progress_timeout_ms !== undefined) constants.po = job.progress_timeout_ms;
-  if (job.retry_of !== undefined) constants.rf = job.retry_of;
+  if (more.retry_of !== undefined) constants.rf = more.retry_of;
   return constants;
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readConfig } from '../config.ts';
+import { randomId } from '../random_ids.ts';
 import { HubError } from '../errors.ts';
 import { parse } from '../messages/codec.ts';
 import { type JobRecord, Submission } from '../messages/job.ts';
@@ -56,7 +57,7 @@ export class RedisService {
     const store = await this.#open();
     const { client_id, ...fields } = job;
     const submission = parse(Submission, fields);
-    const job_id = submission.job_id ?? `j_${randomBytes(16).toString('base64url')}`;
+    const job_id = submission.job_id ?? `j_${randomId()}`;
     const content = contentOf(submission, client_id === undefined ? {} : { client_id });
     const submitted = await new Promise<Submitted>((resolve, reject) => {
       store.submit(job_id, content, null, (error, answer) => (error ? reject(error) : resolve(answer)));

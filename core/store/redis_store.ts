@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Config } from '../config.ts';
+import { randomId } from '../random_ids.ts';
 import type { FinishedState, JobRecord, WatchLevel } from '../messages/job.ts';
 import type { WorkerRecord } from '../messages/worker.ts';
 import { Batcher, type BatchKind, type Done } from './batcher.ts';
@@ -47,8 +48,6 @@ const jitter = () => (0.8 + 0.4 * Math.random()).toFixed(3);
 /** The most jobs one reap or trim takes on: below 5 ms of Redis time. */
 const REAP_MAX = 100;
 const TRIM_MAX = 200;
-/** 128 random bits make a lease unguessable, and never the same again when Redis comes back older. */
-const LEASE_RANDOM_BYTES = 16;
 
 /** `hub:` and the id, so that Lua can tell a hub from an application that submits by itself. */
 export const makeHubId = () => `h_${randomBytes(6).toString('hex')}`;
@@ -67,6 +66,7 @@ export class RedisStore implements Store {
   readonly #shares_layout: boolean;
   readonly #link: RedisLink;
   readonly #batch: Batcher;
+  #lastStart: { lease_id: string; operation: object } | undefined;
   readonly #effects: ((effect: Effect) => void)[] = [];
   readonly #wakes: ((signature: string) => void)[] = [];
 
@@ -128,8 +128,8 @@ export class RedisStore implements Store {
   }
 
   claim(slot: SlotAddress, done: Done<Claimed>): void {
-    const random = randomBytes(LEASE_RANDOM_BYTES).toString('base64url');
-    const args = [slot.machine_id, slot.connection, slot.index, slot.class_id, random];
+    // 128 random bits make a lease unguessable, and never the same again when Redis comes back older.
+    const args = [slot.machine_id, slot.connection, slot.index, slot.class_id, randomId()];
     this.#batch.add<ClaimReply>('claim', args, (error, reply) =>
       error ? done(error, reply as never) : done(null, toClaimed(reply)),
     );
@@ -148,16 +148,30 @@ export class RedisStore implements Store {
   }
 
   report(report: Report, done: Done<'ok' | 'stale' | number>): void {
-    this.#batch.add('report', reportArgs(report), done);
+    const operation = this.#batch.add('report', reportArgs(report), done);
+    if (report.kind === 'started') this.#lastStart = { lease_id: report.lease_id, operation };
   }
 
   finish(finish: Finish, done: Done<Finished>): void {
     const { ref, lease_id, machine_id, kind, payload, retryable } = finish;
-    this.#batch.add<FinishReply>(
-      'finish',
-      [ref, lease_id, machine_id, KIND[kind], payload, retryable ? 1 : 0],
-      (error, reply) => (error ? done(error, reply as never) : done(null, toFinished(reply))),
+    const args = [
+      ref,
+      lease_id,
+      machine_id,
+      KIND[kind],
+      payload,
+      retryable ? 1 : 0,
+      this.#startedJustNow(lease_id) ? 1 : 0,
+    ];
+    this.#batch.add<FinishReply>('finish', args, (error, reply) =>
+      error ? done(error, reply as never) : done(null, toFinished(reply)),
     );
+  }
+
+  /** A job that starts and ends in one turn needs one script operation, not two; both events are told. */
+  #startedJustNow(lease_id: string): boolean {
+    const start = this.#lastStart;
+    return start?.lease_id === lease_id && this.#batch.take('report', start.operation);
   }
 
   async register(
@@ -361,14 +375,14 @@ export class RedisStore implements Store {
   }
 
   /** Runs a script and hands out its effects. */
-  async #run(name: string, args: (string | number | Buffer)[]): Promise<unknown> {
+  async #run(name: string, args: (string | number)[]): Promise<unknown> {
     this.#batch.flush();
     const [reply, effects] = (await this.#link.run(name, [this.hub_id, ...args])) as [unknown, string[]];
     for (const text of effects) this.#apply(parseEffect(text));
     return reply;
   }
 
-  #applyBatch(texts: string[], kind: BatchKind, operations: (string | number | Buffer)[][]): void {
+  #applyBatch(texts: string[], kind: BatchKind, operations: (string | number)[][]): void {
     const resultOf =
       kind === 'finish'
         ? (ref: string) => operations.find(args => args[0] === ref && args[3] === 'c')?.[4] as string

@@ -4,9 +4,10 @@
 --
 -- KEYS  the shard's tag
 -- ARGV  hub, jitter of back-offs (around 1), then for each message: ref, lease, machine, kind (c completed, f failed,
---       x cancelled, r released, j rejected, u never delivered), payload (result or error, JSON), retryable 0 or 1
+--       x cancelled, r released, j rejected, u never delivered), payload (result or error, JSON), retryable 0 or 1,
+--       1 if the worker said in the same turn that it started
 -- REPLY for each {accepted 1 or 0, code, queued_ms, run_ms, worker whose slot got free or ''}
-local STRIDE = 6
+local STRIDE = 7
 local JITTER = tonumber(ARGV[2])
 local OUTCOME = { x = 'cancelled', r = 'released', j = 'rejected', u = 'undelivered' }
 
@@ -87,7 +88,7 @@ local function slot_with(machine, ref, lease)
   return nil
 end
 
-local function finish(ref, lease, machine, kind, payload, retryable)
+local function finish(ref, lease, machine, kind, payload, retryable, started)
   local job = load_job(ref)
   if not job then
     return refused('not_found'), slot_with(machine, ref, lease)
@@ -99,6 +100,10 @@ local function finish(ref, lease, machine, kind, payload, retryable)
   local answer
   if is_present(job, lease) then
     local held = not job.lx
+    if started == '1' then
+      hold_lease(ref, job)
+      start_job(ref, job)
+    end
     answer = finish_present(ref, job, kind, payload, retryable)
     if job.st == 'c' then
       save_job(ref, job, 'r', payload)
@@ -123,7 +128,7 @@ end
 
 local reply = {}
 for i = 3, #ARGV, STRIDE do
-  local answer, worker = finish(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])
+  local answer, worker = finish(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
   answer[3], answer[4] = answer[3] or 0, answer[4] or 0
   answer[5] = answer[5] or worker and free_slot(worker, ARGV[i + 1]) and worker or ''
   reply[#reply + 1] = answer

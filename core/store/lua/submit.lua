@@ -4,7 +4,7 @@
 -- Accepts jobs. Running it twice with the same content makes one job; other content under a known id is a conflict.
 --
 -- KEYS  the shard's tag
--- ARGV  hub, then for each job: ref, b, o, signature, its definition, the constants of d (packed),
+-- ARGV  hub, then for each job: ref, b, o, signature, its definition, the constants of d (JSON),
 --       level of the watch (0 none), run_at in ms or +delay in ms or ''
 -- REPLY for each job {outcome, state letter, seq, position or 0, created_at}, outcome: new, duplicate, conflict, full
 local STRIDE = 8
@@ -61,7 +61,7 @@ local function accept(key, ref, i)
   if not know_signature(signature, ARGV[i + 4]) then
     return { 'full' }
   end
-  local job = cmsgpack.unpack(ARGV[i + 5])
+  local job = cjson.decode(ARGV[i + 5])
   job.sg = signature
   job.ca = now
   if level > 0 then

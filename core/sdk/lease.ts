@@ -1,0 +1,128 @@
+import { OutputBuffer } from './output_buffer.ts';
+import type { HubSocket } from './socket.ts';
+import type { AssignedJob, TerminalType } from './worker_options.ts';
+
+/** The hub takes longer ones, but nobody reads them. */
+export const TEXT_MAX = 4000;
+export const REASON_MAX = 1000;
+
+/** How a job ended, as the hub is to be told it. */
+export interface Ending {
+  type: TerminalType;
+  [field: string]: unknown;
+}
+
+/** What hubs allow, before one has said so. */
+export const MESSAGE_BYTES_MAX = 1_048_576;
+
+/** A machine's connection, as the parts of a worker see it. */
+export class Link {
+  readonly socket: HubSocket;
+  /** Registered on the present connection: only then may jobs be spoken of. */
+  ready = false;
+  message_bytes_max = MESSAGE_BYTES_MAX;
+
+  constructor(socket: HubSocket) {
+    this.socket = socket;
+  }
+}
+
+/** The message that tells the end of a job. */
+export interface Terminal {
+  type: TerminalType;
+  request_id: string;
+  text: string;
+  /** How often the hub called such a message of this job bad. */
+  refusals: number;
+}
+
+/** That a job shall end before it is done, and how that is to be told. */
+export interface Stop {
+  ending: 'job_cancelled' | 'job_released';
+  reason: string;
+}
+
+export function stoppedEnding({ ending, reason }: Stop): Ending {
+  return ending === 'job_released' ? { type: ending, reason } : { type: ending };
+}
+
+/**
+ * A job this machine answers for.
+ *
+ *     waiting (its GPU is still busy) -> running -> outbox (its end is told, not yet acknowledged) -> gone
+ *
+ * `stop` says that it shall end early, and how. A lease that the hub takes away goes from anywhere to gone.
+ */
+export class Lease {
+  readonly job: AssignedJob;
+  readonly gpu: number;
+  readonly controller = new AbortController();
+  readonly outputs = new OutputBuffer();
+  status: 'waiting' | 'running' | 'outbox' | 'gone' = 'waiting';
+  stop: Stop | undefined;
+  /** The handler's own wish for the end. */
+  verdict: { type: 'job_released' | 'job_rejected'; [field: string]: unknown } | undefined;
+  terminal: Terminal | undefined;
+  progress: string | undefined;
+  progress_unsent = false;
+  progress_at = Number.NEGATIVE_INFINITY;
+  /** By this machine's monotonic clock. */
+  renewed_at = performance.now();
+  progress_timer: ReturnType<typeof setTimeout> | undefined;
+  /** Of the wait for a GPU, of a grace, or of the next try of the terminal message. */
+  timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(job: AssignedJob) {
+    this.job = job;
+    this.gpu = gpuOf(job);
+  }
+
+  get id(): string {
+    return this.job.lease_id;
+  }
+
+  get names(): { job_id: string; lease_id: string } {
+    return { job_id: this.job.job_id, lease_id: this.job.lease_id };
+  }
+
+  clearTimers(): void {
+    clearTimeout(this.timer);
+    clearTimeout(this.progress_timer);
+    this.timer = undefined;
+    this.progress_timer = undefined;
+  }
+}
+
+/** `machine1:gpu3` -> 3 */
+function gpuOf({ worker_id, gpus }: AssignedJob): number {
+  const digits = /:gpu(\d+)$/.exec(worker_id)?.[1];
+  return digits === undefined ? (gpus[0] ?? 0) : Number(digits);
+}
+
+/** Leases that ended are remembered, so that a repeated assignment is not run again. */
+const KNOWN_MAX = 4096;
+
+/** The leases that this machine has heard of: all it holds, and the last ones it held. */
+export class KnownLeases {
+  readonly #ids = new Set<string>();
+  readonly #held: ReadonlyMap<string, Lease>;
+
+  constructor(held: ReadonlyMap<string, Lease>) {
+    this.#held = held;
+  }
+
+  has(lease_id: string): boolean {
+    return this.#ids.has(lease_id);
+  }
+
+  add(lease_id: string): void {
+    this.#ids.add(lease_id);
+    if (this.#ids.size <= KNOWN_MAX) return;
+    // A Set yields its oldest first.
+    for (const oldest of this.#ids) {
+      if (this.#held.has(oldest)) continue;
+      this.#ids.delete(oldest);
+      break;
+    }
+  }
+}

@@ -1,0 +1,240 @@
+import type { ErrorCode } from '../errors.ts';
+import {
+  GpuhubError,
+  type HubLimits,
+  type HubMessage,
+  type HubSocket,
+  isLarger,
+  type LocalErrorCode,
+} from './socket.ts';
+
+/** How long a request may take. Until then it is sent again after each lost connection. */
+export interface RequestOptions {
+  /** ms; `Infinity` waits for ever. */
+  timeout_ms?: number;
+  signal?: AbortSignal;
+}
+
+/** The hub's `error` without its envelope. */
+export interface HubError {
+  code: string;
+  message: string;
+  details?: unknown;
+}
+
+export function hubError({ code, message, details }: HubError): GpuhubError {
+  return new GpuhubError(code, message, details);
+}
+
+export type RequestLimits = Pick<HubLimits, 'max_message_bytes' | 'max_batch' | 'max_watch'>;
+
+/** What hubs allow unless they say otherwise. */
+const LIMITS: RequestLimits = {
+  max_message_bytes: 1_048_576,
+  max_batch: 1000,
+  max_watch: 1000,
+};
+/** Between tries while Redis is away: full jitter, ms. */
+const UNAVAILABLE = { base_ms: 250, cap_ms: 10_000 };
+
+export function unavailableDelay(tries: number, hint: unknown): number {
+  const most = Math.min(UNAVAILABLE.cap_ms, UNAVAILABLE.base_ms * 2 ** (tries - 1));
+  return Math.random() * most + (typeof hint === 'number' ? hint : 0);
+}
+
+/** A request without its answer. */
+interface Pending {
+  request_id: string;
+  /** The frame; `again` if it was sent before. */
+  frame(again: boolean): string;
+  sent: number;
+  unavailable: number;
+  /** Not sent again on a new connection. */
+  once: boolean;
+  answer(message: HubMessage, again: boolean): void;
+  fail(error: GpuhubError): void;
+  retry?: ReturnType<typeof setTimeout>;
+}
+
+/**
+ * The requests of a client that wait for their answers.
+ *
+ *     sent -> answered | refused | given up by the caller
+ *     sent -> (connection lost: sent again on the next one; Redis away: sent again after a while) -> sent
+ */
+export class Requests {
+  readonly #socket: HubSocket;
+  readonly #timeout_ms: number;
+  readonly #pending = new Map<string, Pending>();
+  #limits = LIMITS;
+  #next_request = 1;
+  #down: GpuhubError | undefined;
+  #ended: GpuhubError | undefined;
+
+  /** @param timeout_ms for requests that name no time of their own */
+  constructor(socket: HubSocket, timeout_ms: number) {
+    this.#socket = socket;
+    this.#timeout_ms = timeout_ms;
+  }
+
+  /** What the hub allows, as far as it has said so. */
+  get limits(): RequestLimits {
+    return this.#limits;
+  }
+
+  /** Why nothing more will be answered; `undefined` while something may. */
+  get ended(): GpuhubError | undefined {
+    return this.#ended;
+  }
+
+  /**
+   * Sends a request and pairs it with its answer.
+   *
+   * @param make the message, or a function that makes the frame for a request id
+   * @param read runs as the answer is read, before any later frame
+   * @param details told with `timeout` and `aborted`
+   */
+  send<T>(
+    make: object | ((request_id: string, again: boolean) => string),
+    read: (answer: HubMessage, again: boolean) => T,
+    options: RequestOptions,
+    details?: object,
+  ): Promise<T> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    this.#socket.start();
+    return new Promise((resolve, reject) => {
+      let over = () => {};
+      const request_id = this.#newId();
+      const pending: Pending = {
+        request_id,
+        frame: again =>
+          typeof make === 'function' ? make(request_id, again) : JSON.stringify({ ...make, request_id }),
+        sent: 0,
+        unavailable: 0,
+        once: false,
+        answer: (message, again) => (over(), resolve(read(message, again))),
+        fail: error => (over(), reject(error)),
+      };
+      over = this.deadline(options, details, error => {
+        this.#forget(pending);
+        reject(error);
+      });
+      if (!options.signal?.aborted) this.#transmit(pending);
+    });
+  }
+
+  /** Sends a request that belongs to the present connection: without it, it is forgotten and neither is called. */
+  sendOnce(message: object, answer: (message: HubMessage) => void, fail: (error: GpuhubError) => void): void {
+    const request_id = this.#newId();
+    const text = JSON.stringify({ ...message, request_id });
+    this.#transmit({ request_id, frame: () => text, sent: 0, unavailable: 0, once: true, answer, fail });
+  }
+
+  /** Calls `expired` when the caller's patience is over; returns what ends the waiting. */
+  deadline(
+    options: RequestOptions,
+    details: object | undefined,
+    expired: (error: GpuhubError) => void,
+  ): () => void {
+    const { signal } = options;
+    const timeout_ms = options.timeout_ms ?? this.#timeout_ms;
+    const onAbort = () => expired(new GpuhubError('aborted', 'the caller gave up', details));
+    if (signal?.aborted) {
+      onAbort();
+      return () => {};
+    }
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const onTime = () => {
+      signal?.removeEventListener('abort', onAbort);
+      const seconds = timeout_ms / 1000;
+      const nobody = this.#socket.welcome === undefined;
+      const why = nobody ? (this.#down?.message ?? 'no hub answered') : 'the hub did not answer';
+      const code: LocalErrorCode = nobody ? 'unreachable' : 'timeout';
+      expired(new GpuhubError(code, `${why} (waited ${seconds} s)`, details));
+    };
+    const timer = timeout_ms === Infinity ? undefined : setTimeout(onTime, timeout_ms);
+    return () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    };
+  }
+
+  /** A connection is open. What was not answered is sent by {@link sendAgain}. */
+  opened(limits: Partial<HubLimits> | undefined): void {
+    this.#limits = { ...LIMITS, ...limits };
+    this.#down = undefined;
+  }
+
+  sendAgain(): void {
+    for (const pending of this.#pending.values()) {
+      if (!pending.once && pending.retry === undefined) this.#transmit(pending);
+    }
+  }
+
+  wentDown(error: GpuhubError): void {
+    this.#down = error;
+    for (const pending of this.#pending.values()) if (pending.once) this.#forget(pending);
+  }
+
+  /** Nothing will be answered any more. */
+  end(error: GpuhubError): void {
+    this.#ended = error;
+    for (const pending of this.#pending.values()) {
+      this.#forget(pending);
+      pending.fail(error);
+    }
+  }
+
+  /** Reads a message that carries a `request_id`. */
+  answered(message: HubMessage): void {
+    const pending = this.#pending.get(message.request_id ?? '');
+    if (pending === undefined) return;
+    if (message.type === 'error') {
+      this.#refused(pending, hubError(message as unknown as HubError));
+      return;
+    }
+    this.#forget(pending);
+    pending.answer(message, pending.sent > 1);
+  }
+
+  /** Only Redis being away is worth waiting for; all else is the caller's to judge. */
+  #refused(pending: Pending, error: GpuhubError): void {
+    if (error.code !== 'unavailable') {
+      this.#forget(pending);
+      pending.fail(error);
+      return;
+    }
+    const hint = (error.details as { retry_after_ms?: unknown } | undefined)?.retry_after_ms;
+    pending.unavailable += 1;
+    pending.retry = setTimeout(
+      () => {
+        delete pending.retry;
+        this.#transmit(pending);
+      },
+      unavailableDelay(pending.unavailable, hint),
+    );
+  }
+
+  #newId(): string {
+    return `r${this.#next_request++}`;
+  }
+
+  #transmit(pending: Pending): void {
+    this.#pending.set(pending.request_id, pending);
+    if (this.#socket.welcome === undefined) return;
+    const frame = pending.frame(pending.sent > 0);
+    const { max_message_bytes } = this.#limits;
+    if (isLarger(frame, max_message_bytes)) {
+      this.#forget(pending);
+      const code: ErrorCode = 'payload_too_large';
+      pending.fail(new GpuhubError(code, `the message is larger than ${max_message_bytes} bytes`));
+      return;
+    }
+    if (this.#socket.send(frame)) pending.sent += 1;
+  }
+
+  #forget(pending: Pending): void {
+    clearTimeout(pending.retry);
+    this.#pending.delete(pending.request_id);
+  }
+}
