@@ -1,0 +1,52 @@
+import { describe, expect, it } from 'vitest';
+import { Submission } from '../messages/job.ts';
+import { canonicalRequirements, contentOf } from './content.ts';
+
+const content = (job: object) => contentOf(Submission.parse({ job_type: 'image', params: {}, ...job }));
+
+describe('content', () => {
+  it.each([
+    ['the order of keys', { params: { a: 1, b: { c: 1, d: 2 } } }, { params: { b: { d: 2, c: 1 }, a: 1 } }],
+    ['defaults that are said', {}, { priority: 0, max_attempts: 3, backoff_ms: 1000 }],
+    ['watch and job_id', {}, { watch: 'all', job_id: 'x' }],
+    ['unknown fields', {}, { colour: 'red' }],
+  ])('is the same whatever %s', (_what, one, other) => {
+    expect([content(one).b, content(one).o]).toEqual([content(other).b, content(other).o]);
+  });
+
+  it.each([
+    ['params', { params: { a: [1] } }, { params: { a: [1, 1] } }],
+    ['priority', { priority: 1 }, { priority: 2 }],
+    ['requirements', { requirements: { min_vram_mb: 1 } }, { requirements: { min_vram_mb: 2 } }],
+    ['max_attempts', { max_attempts: 1 }, { max_attempts: 2 }],
+    ['timeouts', { run_timeout_ms: 1 }, { run_timeout_ms: 2 }],
+    ['metadata', { metadata: { a: '1' } }, { metadata: { a: '2' } }],
+    ['a delay', { delay_ms: 1 }, { delay_ms: 2 }],
+  ])('differs by %s', (_what, one, other) => {
+    expect(content(one).b + content(one).o).not.toBe(content(other).b + content(other).o);
+  });
+
+  it('keeps a key called __proto__', () => {
+    expect(content({ params: JSON.parse('{"z":1,"__proto__":{"x":1}}') }).b).toContain(
+      '"params":{"__proto__":{"x":1},"z":1}',
+    );
+  });
+});
+
+describe('signatures', () => {
+  it('are the same for equal needs', () => {
+    const one = canonicalRequirements({
+      gpu_model: ['b', 'a', 'a'],
+      labels: { z: ['2', '1'], a: 'x' },
+      models: [],
+    });
+    const other = canonicalRequirements({ labels: { a: ['x'], z: ['1', '2'] }, gpu_model: ['a', 'b'] });
+    expect(one).toBe(other);
+    expect(canonicalRequirements({ gpus: 1, min_vram_mb: 0 })).toBe('{}');
+  });
+
+  it('differ by job type and by need', () => {
+    const all = [content({}), content({ job_type: 'video' }), content({ requirements: { models: ['m'] } })];
+    expect(new Set(all.map(one => one.signature)).size).toBe(3);
+  });
+});
