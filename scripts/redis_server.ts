@@ -156,7 +156,9 @@ async function lookForRedisServer(): Promise<RedisServerBinary> {
     return { ...(await unpackFromApt(root)), source: 'unpacked' };
   } catch (error) {
     const reason = (error as Error).message.trim().split('\n').at(-1);
-    throw new Error(`No Redis server was found, and fetching one failed (${reason}): ${advice}.`);
+    throw new Error(`No Redis server was found, and fetching one failed (${reason}): ${advice}.`, {
+      cause: error,
+    });
   }
 }
 
@@ -199,7 +201,7 @@ class PrivateApt {
     const missing: string[] = [];
     for (const name of new Set(libraries)) {
       // Another C library than the one of the running system would break every program that loads it.
-      if (/^libc6/.test(name) || (await isInstalled(name))) continue;
+      if (name.startsWith('libc6') || (await isInstalled(name))) continue;
       if (await this.candidate(name)) missing.push(name);
     }
     return missing;

@@ -84,7 +84,7 @@ function jsonObject(text: string, what: string): Row {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new Error(`${what} is not JSON: ${(error as Error).message}`);
+    throw new Error(`${what} is not JSON: ${(error as Error).message}`, { cause: error });
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Row;
   throw new Error(`${what} must be a JSON object`);
@@ -105,7 +105,7 @@ function readDrafts(file: string): Draft[] {
 }
 
 function fromJson(row: Row): Draft {
-  return 'job_type' in row || 'params' in row ? ({ params: {}, ...row } as Draft) : { params: row };
+  return 'job_type' in row || 'params' in row ? { params: {}, ...row } : { params: row };
 }
 
 function fromTable(rows: string[][]): Draft[] {

@@ -16,7 +16,7 @@ class Peer {
     this.socket = socket;
     socket.on('error', () => {});
     socket.on('data', bytes => {
-      this.received = Buffer.concat([this.received, bytes as Buffer]);
+      this.received = Buffer.concat([this.received, bytes]);
     });
     socket.on('end', () => {
       this.ended = true;

@@ -1,0 +1,5 @@
+// Loaded before core/main.ts (`node --import`), so that the hub can be measured without a change to it.
+
+import { serve } from './served.ts';
+
+serve();
