@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { type FieldFault, HubError, invalidMessage } from '../errors.ts';
-import { RequestId, Requirements } from './fields.ts';
+import { REQUEST_ID_MAX, Requirements } from './fields.ts';
 import { submissionFields } from './job.ts';
 import { RECEIVE } from './protocol.ts';
 import type { Role } from './shared.ts';
@@ -28,8 +28,7 @@ export function parseFrame(text: string): Frame {
     throw new HubError('invalid_json', 'the frame must be one JSON object');
   }
   const { type, request_id } = body as Record<string, unknown>;
-  const id =
-    typeof request_id === 'string' && RequestId.safeParse(request_id).success ? request_id : undefined;
+  const id = typeof request_id === 'string' && request_id.length <= REQUEST_ID_MAX ? request_id : undefined;
   return {
     type: typeof type === 'string' ? type : '',
     request_id: id,

@@ -37,7 +37,8 @@ export const Delay = z.int().min(0).max(DURATION_MS_MAX);
 export const Count = z.int().min(0);
 export const Priority = z.int().min(-100).max(100);
 export const Progress = z.number().min(0).max(1);
-export const RequestId = z.string().max(128);
+export const REQUEST_ID_MAX = 128;
+export const RequestId = z.string().max(REQUEST_ID_MAX);
 
 /** Opaque JSON: never looked into, so its cost does not grow with it. */
 export const Json = z.unknown();

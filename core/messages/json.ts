@@ -1,35 +1,31 @@
 import { HubError } from '../errors.ts';
 
-/** Deeper values are refused: `JSON.stringify` of some thousand levels throws, and nobody sends that in earnest. */
-export const JSON_DEPTH_MAX = 128;
-
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
 }
 
-function sorted(value: unknown, depth: number): unknown {
+function sorted(value: unknown): unknown {
   if (!isObject(value)) return value;
-  if (depth > JSON_DEPTH_MAX) throw new RangeError(`nested deeper than ${JSON_DEPTH_MAX} levels`);
   if (Array.isArray(value)) {
     let copy: unknown[] | undefined;
     for (let i = 0; i < value.length; i++) {
-      const item = sorted(value[i], depth + 1);
+      const item = sorted(value[i]);
       if (item !== value[i]) (copy ??= [...value])[i] = item;
     }
     return copy ?? value;
   }
-  return sortedObject(value, depth);
+  return sortedObject(value);
 }
 
 /** Returns the same object when its keys are in order already: most are, and then nothing is copied. */
-function sortedObject(object: Record<string, unknown>, depth: number): unknown {
+function sortedObject(object: Record<string, unknown>): unknown {
   const keys = Object.keys(object);
   let changed = false;
   const values: unknown[] = [];
   for (let i = 0; i < keys.length; i++) {
     const key = keys[i] as string;
     if (i > 0 && (keys[i - 1] as string) > key) changed = true;
-    const value = sorted(object[key], depth + 1);
+    const value = sorted(object[key]);
     if (value !== object[key]) changed = true;
     values.push(value);
   }
@@ -40,17 +36,35 @@ function sortedObject(object: Record<string, unknown>, depth: number): unknown {
 }
 
 /**
+ * The JSON text of a value that was parsed from JSON.
+ *
+ * @param path names the field in the error
+ * @throws HubError `invalid_message` when it is nested so deeply that it cannot be written again
+ */
+export function jsonText(value: unknown, path: string): string {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    throw tooDeep(path);
+  }
+}
+
+const tooDeep = (path: string) => {
+  const message = 'nested too deeply';
+  return new HubError('invalid_message', `field "${path}": ${message}`, [{ path, message }]);
+};
+
+/**
  * The JSON text of a value with the keys of all objects sorted, so that equal values have equal texts
  * whatever the order their keys came in.
  *
  * @param path names the field in the error
- * @throws HubError `invalid_message` when the value is nested deeper than {@link JSON_DEPTH_MAX} levels
+ * @throws HubError `invalid_message` when the value is nested deeper than the stack allows
  */
 export function canonicalJson(value: unknown, path: string): string {
   try {
-    return JSON.stringify(sorted(value, 1));
-  } catch (error) {
-    const message = error instanceof RangeError ? error.message : 'cannot be written as JSON';
-    throw new HubError('invalid_message', `field "${path}": ${message}`, [{ path, message }]);
+    return JSON.stringify(sorted(value));
+  } catch {
+    throw tooDeep(path);
   }
 }

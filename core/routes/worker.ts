@@ -3,7 +3,7 @@ import type { Config } from '../config.ts';
 import type { Connection } from '../connections/connection.ts';
 import { HubError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { canonicalJson } from '../messages/json.ts';
+import { jsonText } from '../messages/json.ts';
 import type { Fleet } from '../services/fleet.ts';
 import type { Statistics } from '../services/statistics.ts';
 import type { Machine, Slot } from '../services/slot.ts';
@@ -108,7 +108,7 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
 
   /** Opaque JSON within its limit. @throws HubError `payload_too_large`, `invalid_message` */
   const bounded = (value: unknown, path: string, most: number) => {
-    const text = canonicalJson(value, path);
+    const text = jsonText(value, path);
     const bytes = Buffer.byteLength(text);
     if (bytes > most)
       throw new HubError('payload_too_large', `field "${path}": ${bytes} bytes, at most ${most} are taken`);

@@ -9,8 +9,11 @@ type EventOf<T> = T extends EventType
 /** An event of a job; see section 4 of the protocol. */
 export type JobEvent = EventOf<EventType>;
 
-/** Events that wait for a slow reader; beyond it the oldest outputs give way to a `job_output_gap`. */
-const EVENTS_MAX = 512;
+/**
+ * Events that wait for a slow reader; beyond it the oldest outputs give way to a `job_output_gap`. One read of a socket
+ * (64 KiB) brings up to 700 at once: several of them must fit, or a reader that keeps up would lose some.
+ */
+const EVENTS_MAX = 4096;
 const OUTPUTS_KEPT = EVENTS_MAX / 2;
 
 /** Events on their way to one reader. Of progress only the latest waits. */

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { canonicalJson } from '../messages/json.ts';
+import { canonicalJson, jsonText } from '../messages/json.ts';
 import type { Requirements } from '../messages/fields.ts';
 import { BACKOFF_MS_DEFAULT, type Submission } from '../messages/job.ts';
 import { constantsOf } from './records.ts';
 
-/** What Redis is given of a submission: texts that are equal exactly when the contents are. */
+/** What Redis is given of a submission. Equal texts are equal content; other texts may be so too, with keys in another order. */
 export interface Content {
   /** Members that a worker is sent. */
   b: string;
@@ -62,9 +62,9 @@ function signatureOf(definition: string): string {
  * The stored form of a submission. @throws HubError `invalid_message` when params or metadata are nested too deeply
  */
 export function contentOf(job: Submission, more: { client_id?: string; retry_of?: string } = {}): Content {
-  const params = canonicalJson(job.params, 'params');
+  const params = jsonText(job.params, 'params');
   const requirements = canonicalRequirements(job.requirements);
-  const metadata = job.metadata === undefined ? 'null' : canonicalJson(job.metadata, 'metadata');
+  const metadata = job.metadata === undefined ? 'null' : jsonText(job.metadata, 'metadata');
   const definition = `["${job.job_type}",${requirements}]`;
   return {
     b: `"job_type":"${job.job_type}","max_attempts":${job.max_attempts},"run_timeout_ms":${job.run_timeout_ms ?? null},"metadata":${metadata},"params":${params}`,
@@ -81,11 +81,23 @@ export function contentOf(job: Submission, more: { client_id?: string; retry_of?
 function others(job: Submission): string {
   const members: string[] = [];
   if (job.requirements !== undefined)
-    members.push(`"requirements":${canonicalJson(job.requirements, 'requirements')}`);
+    members.push(`"requirements":${jsonText(job.requirements, 'requirements')}`);
   if (job.priority !== 0) members.push(`"priority":${job.priority}`);
   if (job.backoff_ms !== BACKOFF_MS_DEFAULT) members.push(`"backoff_ms":${job.backoff_ms}`);
   for (const field of ['delay_ms', 'run_at', 'start_timeout_ms', 'progress_timeout_ms'] as const) {
     if (job[field] !== undefined) members.push(`"${field}":${job[field]}`);
   }
   return members.join(',');
+}
+
+/** Do two stored forms say the same, as JSON values? Asked only when their texts differ, which is rare. */
+export function sameContent(one: Pick<Content, 'b' | 'o'>, other: Pick<Content, 'b' | 'o'>): boolean {
+  const text = ({ b, o }: Pick<Content, 'b' | 'o'>) =>
+    canonicalJson(JSON.parse(`{${b}${o === '' ? '' : `,${o}`}}`), 'content');
+  try {
+    return text(one) === text(other);
+  } catch {
+    // Too deep to be put in order: then only equal texts count as equal.
+    return false;
+  }
 }

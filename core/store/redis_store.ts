@@ -4,6 +4,7 @@ import { randomId } from '../random_ids.ts';
 import type { FinishedState, JobRecord, WatchLevel } from '../messages/job.ts';
 import type { WorkerRecord } from '../messages/worker.ts';
 import { Batcher, type BatchKind, type Done } from './batcher.ts';
+import { sameContent } from './content.ts';
 import { parseEffect } from './effects.ts';
 import { checkLayout } from './layout.ts';
 import { keyOf, type KeyName, refOf } from './keys.ts';
@@ -120,11 +121,14 @@ export class RedisStore implements Store {
   submit(job_id: string, content: Content, watch: WatchLevel | null, done: Done<Submitted>): void {
     const { b, o, signature, definition, constants, run_at } = content;
     const level = watch === null ? 0 : LEVEL[watch];
-    this.#batch.add<SubmitReply>(
-      'submit',
-      [refOf(job_id), b, o, signature, definition, constants, level, run_at],
-      (error, reply) => (error ? done(error, reply as never) : done(null, toSubmitted(reply))),
-    );
+    const args = [refOf(job_id), b, o, signature, definition, constants, level, run_at];
+    this.#batch.add<SubmitReply>('submit', args, (error, reply) => {
+      if (error) return done(error, reply as never);
+      if (reply[0] !== 'differs') return done(null, toSubmitted(reply));
+      const stored = { b: reply[1], o: reply[2] };
+      if (!sameContent(content, stored)) return done(null, { outcome: 'conflict' });
+      this.submit(job_id, { ...content, ...stored }, watch, done);
+    });
   }
 
   claim(slot: SlotAddress, done: Done<Claimed>): void {
@@ -402,12 +406,13 @@ export class RedisStore implements Store {
   }
 }
 
-type SubmitReply = ['new' | 'duplicate' | 'conflict' | 'full', Letter, number, number, number];
+type Decided = ['new' | 'duplicate' | 'conflict' | 'full', Letter, number, number, number];
+type SubmitReply = Decided | ['differs', string, string];
 type ClaimReply = [Claimed['outcome'], string, string, number, string, number, string];
 type FinishReply = [number, string, number, number, string];
 type AnswerReply = [HeldAnswer['action'], number];
 
-function toSubmitted([outcome, letter, seq, position, created_at]: SubmitReply): Submitted {
+function toSubmitted([outcome, letter, seq, position, created_at]: Decided): Submitted {
   if (outcome === 'conflict' || outcome === 'full') return { outcome };
   return { outcome, status: LETTERS[letter], seq, position: position === 0 ? null : position, created_at };
 }

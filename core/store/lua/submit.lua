@@ -6,7 +6,8 @@
 -- KEYS  the shard's tag
 -- ARGV  hub, then for each job: ref, b, o, signature, its definition, the constants of d (JSON),
 --       level of the watch (0 none), run_at in ms or +delay in ms or ''
--- REPLY for each job {outcome, state letter, seq, position or 0, created_at}, outcome: new, duplicate, conflict, full
+-- REPLY for each job {outcome, state letter, seq, position or 0, created_at}, outcome: new, duplicate, conflict, full;
+--       or {differs, b, o} with what is stored, when that is another text
 local STRIDE = 8
 
 -- A job of that id exists or did: the same one?
@@ -22,7 +23,8 @@ local function answer_known(key, ref, i)
     return { 'duplicate', state, tonumber(seq), 0, tonumber(created) }
   end
   if known[1] ~= b or (known[2] or '') ~= o then
-    return { 'conflict' }
+    -- Other text may still be the same content: keys in another order. The hub, which can tell, asks again.
+    return { 'differs', known[1], known[2] or '' }
   end
   local job = cmsgpack.unpack(known[3])
   if level > 0 and not ENDED[job.st] then

@@ -8,15 +8,13 @@
 -- REPLY how many were forgotten
 local MOST, KEEP, AGE_MS = tonumber(ARGV[2]), tonumber(ARGV[4]), tonumber(ARGV[5])
 
-local function bury(ref, fields)
-  local job = cmsgpack.unpack(fields[3])
+local function bury(ref, job, fields)
   local left = job.fa + IDEMPOTENCY_MS - now
-  if left <= 0 then
-    return
+  if left > 0 then
+    local sha = redis.sha1hex(fields[1] .. (fields[2] or ''))
+    redis.call('SET', K.tomb .. ref, table.concat({ sha, job.st, digits(job.n), digits(job.ca) }, ' '), 'PX', left)
+    defer('ZADD', K.tombs, now + left, ref)
   end
-  local sha = redis.sha1hex(fields[1] .. (fields[2] or ''))
-  redis.call('SET', K.tomb .. ref, table.concat({ sha, job.st, digits(job.n), digits(job.ca) }, ' '), 'PX', left)
-  redis.call('ZADD', K.tombs, now + left, ref)
 end
 
 local function bound_tombs()
@@ -30,15 +28,25 @@ local function bound_tombs()
   end
 end
 
-local function forget(letter, ref)
-  local key = K.job .. ref
-  local fields = redis.call('HMGET', key, 'b', 'o', 'd')
-  if fields[3] then
-    bury(ref, fields)
+-- Forgets the oldest of one state.
+local function forget(letter, number)
+  local refs = redis.call('ZRANGE', K.done .. letter, 0, number - 1)
+  local keys = {}
+  for _, ref in ipairs(refs) do
+    local key = K.job .. ref
+    local fields = redis.call('HMGET', key, 'b', 'o', 'd')
+    keys[#keys + 1] = key
+    if fields[3] then
+      local job = cmsgpack.unpack(fields[3])
+      bury(ref, job, fields)
+      if job.oi then
+        keys[#keys + 1] = K.out .. ref
+      end
+    end
   end
-  redis.call('DEL', key, K.out .. ref)
-  redis.call('ZREM', K.all, ref)
-  redis.call('ZREM', K.done .. letter, ref)
+  redis.call('DEL', unpack(keys))
+  redis.call('ZREM', K.all, unpack(refs))
+  redis.call('ZREMRANGEBYRANK', K.done .. letter, 0, number - 1)
 end
 
 local forgotten = 0
@@ -47,12 +55,11 @@ for letter in string.gmatch(ARGV[3], '.') do
   local old = redis.call('ZCOUNT', K.done .. letter, '-inf', now - AGE_MS)
   local number = math.min(MOST - forgotten, math.max(excess, old))
   if number > 0 then
-    for _, ref in ipairs(redis.call('ZRANGE', K.done .. letter, 0, number - 1)) do
-      forget(letter, ref)
-    end
+    forget(letter, number)
     forgotten = forgotten + number
   end
 end
+write_deferred()
 if forgotten > 0 then
   bound_tombs()
 end
