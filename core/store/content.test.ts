@@ -28,7 +28,7 @@ describe('content', () => {
 
   it('keeps a key called __proto__', () => {
     expect(content({ params: JSON.parse('{"z":1,"__proto__":{"x":1}}') }).b).toContain(
-      '"params":{"__proto__":{"x":1},"z":1}',
+      '"params":{"z":1,"__proto__":{"x":1}}',
     );
   });
 });
