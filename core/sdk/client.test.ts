@@ -384,13 +384,13 @@ describe('events', () => {
   it('beyond the buffer the oldest outputs become a gap', async () => {
     const { client, peer } = await pair();
     const handle = await submitted(client, peer);
-    const total = 3000;
+    const total = 10_000;
     for (let index = 0; index < total; index++)
       peer.send(event('job_output', handle.id, 2, { index, data: 1 }));
     peer.send(completed(handle.id, 3));
     await handle.result();
     const events = await all(handle);
-    expect(events.length).toBeLessThanOrEqual(513);
+    expect(events.length).toBeLessThanOrEqual(4097);
     const gap = events[0] as JobEvent & { from: number; to: number };
     const outputs = events.filter(each => each.type === 'job_output');
     expect(gap).toMatchObject({ type: 'job_output_gap', from: 0, to: (outputs[0]?.index ?? 0) - 1 });

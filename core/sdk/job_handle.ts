@@ -19,7 +19,7 @@ export interface CancelAnswer {
 /**
  * A job that was submitted or watched. As an async iterable it yields the job's events with strictly growing
  * `seq` (progress and output aside), none twice, whatever hub they come from, and ends after the terminal one.
- * A slow reader loses old progress and, beyond some hundred events, old outputs (a `job_output_gap` says which).
+ * A slow reader loses old progress and, beyond some thousand events, old outputs (a `job_output_gap` says which).
  */
 export class JobHandle implements AsyncIterable<JobEvent> {
   readonly id: string;

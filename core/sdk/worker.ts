@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { CancelOrder, HeartbeatAck, JobAck, WorkerRegistered } from '../messages/worker.ts';
+import { drainOnSignals, type SignalOptions } from './drain_signals.ts';
 import { GpuSlots } from './gpu_slots.ts';
 import { Heartbeats } from './heartbeats.ts';
 import { JobReports } from './job_reports.ts';
@@ -163,22 +164,8 @@ export class GpuhubWorker implements AsyncDisposable {
    * @param options.exit whether to end the process; default true
    * @returns takes the signal handlers away again
    */
-  drainOnSignals(options: { wait_ms?: number; signals?: NodeJS.Signals[]; exit?: boolean } = {}): () => void {
-    const { wait_ms = 25_000, signals = ['SIGTERM', 'SIGINT'], exit = true } = options;
-    let asked = 0;
-    const onSignal = async (signal: NodeJS.Signals) => {
-      asked += 1;
-      if (asked === 1) await this.drain({ reason: signal, timeout_ms: wait_ms });
-      await this.stop();
-      remove();
-      if (exit) process.exit(0);
-    };
-    const listener = (signal: NodeJS.Signals) => void onSignal(signal);
-    const remove = () => {
-      for (const signal of signals) process.off(signal, listener);
-    };
-    for (const signal of signals) process.on(signal, listener);
-    return remove;
+  drainOnSignals(options: SignalOptions = {}): () => void {
+    return drainOnSignals(this, options);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
