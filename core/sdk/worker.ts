@@ -419,6 +419,8 @@ export class GpuhubWorker implements AsyncDisposable {
 
   #abandon(lease: Lease): void {
     this.#drop(lease, 'abandoned', 'the hub no longer counts on this machine for it');
+    // A slot whose lease was taken away gets nothing until it hears that the worker is done with it.
+    this.#socket.send({ type: 'job_cancelled', ...lease.names });
   }
 
   /** The job is no longer ours: its handler is told, its end is told to nobody. */

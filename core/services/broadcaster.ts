@@ -182,7 +182,7 @@ export class Broadcaster {
     const watchers = this.#jobs.get(event.ref);
     if (watchers === undefined) return;
     let frame: string | undefined;
-    for (const [listener, watch] of [...watchers]) {
+    for (const [listener, watch] of watchers) {
       if (watch.held) watch.held.push(event);
       else this.#tell(listener, watch, event, (frame ??= frameOf(event)));
     }

@@ -15,6 +15,16 @@ import { type Machine, Slot } from './slot.ts';
 
 type Register = MessageOf<'worker', 'register_worker'>;
 type Heartbeat = MessageOf<'worker', 'worker_heartbeat'>;
+interface Registration {
+  connection: Connection;
+  message: Register;
+  gpus: Gpu[];
+  /** Everything it says it answers for, and of that what can be a lease of ours. */
+  running: HeldLease[];
+  ours: HeldLease[];
+  fence: string;
+}
+
 export type WorkerChange = 'connected' | 'updated' | 'disconnected';
 
 /** Only such a lease can be one of ours; anything else is another lease, not a bad message. */
@@ -29,6 +39,8 @@ export class Fleet {
   readonly #log: Log;
   readonly #machines = new Map<string, Machine>();
   readonly #leaving = new Set<Promise<void>>();
+  /** Machines whose registration Redis may have taken already: orders for them wait until it is answered. */
+  readonly #registering = new Map<string, { count: number; orders: Effect[] }>();
   /** Part of each fence, so that claims from before a registration do not pass for claims after it. */
   #registrations = 0;
   /** Slots whose record changed since it was last told. */
@@ -97,8 +109,33 @@ export class Fleet {
     const gpus =
       message.gpus ?? Array.from({ length: message.gpu_count ?? 1 }, (_, index): Gpu => ({ index }));
     const running = message.running ?? [];
-    const fence = `${this.#store.hub_id}:${connection.id}.${this.#registrations++}`;
-    const ours = running.filter(lease => OUR_LEASE.test(lease.lease_id));
+    const registration = {
+      connection,
+      message,
+      gpus,
+      running,
+      ours: running.filter(lease => OUR_LEASE.test(lease.lease_id)),
+      fence: `${this.#store.hub_id}:${connection.id}.${this.#registrations++}`,
+    };
+    const waiting = this.#registering.get(message.machine_id) ?? { count: 0, orders: [] };
+    waiting.count += 1;
+    this.#registering.set(message.machine_id, waiting);
+    try {
+      await this.#register(registration, answer);
+    } finally {
+      waiting.count -= 1;
+      if (waiting.count === 0) {
+        this.#registering.delete(message.machine_id);
+        for (const order of waiting.orders) this.#effect(order);
+      }
+    }
+  }
+
+  async #register(
+    registration: Registration,
+    answer: (jobs: (HeldLease & HeldAnswer)[]) => void,
+  ): Promise<void> {
+    const { connection, message, gpus, running, ours, fence } = registration;
     const reply = await this.#store.register(
       message.machine_id,
       fence,
@@ -259,7 +296,7 @@ export class Fleet {
       if (action === 'abandon') abandon.push(lease);
       else {
         outputs[lease.lease_id] = next_output;
-        this.#renewed(machine, lease);
+        this.#renewed(machine, lease, action === 'cancel');
       }
     });
     for (const index of reply.freed) this.free(machine.slots.get(index), null);
@@ -284,11 +321,15 @@ export class Fleet {
     }
   }
 
-  /** A lease that had run out is the present one again. */
-  #renewed(machine: Machine, lease: HeldLease): void {
-    for (const slot of machine.slots.values()) {
-      if (slot.lease?.lease_id === lease.lease_id) slot.lease.mark = null;
-    }
+  /** The lease is the present one, again if it had run out. An order to stop that was lost on its way is said again. */
+  #renewed(machine: Machine, lease: HeldLease, stop: boolean): void {
+    const slot = this.slotWith(machine, lease.lease_id);
+    if (!slot?.lease) return;
+    slot.lease.mark = null;
+    if (!stop || slot.stopping) return;
+    slot.stopping = true;
+    this.#sendCancel(machine, lease.job_id, lease.lease_id, 'cancelled', this.#config.CANCEL_GRACE_MS);
+    this.#tell('updated', slot);
   }
 
   #ownSlot(machine: Machine, worker_id: string): Slot | undefined {
@@ -375,6 +416,11 @@ export class Fleet {
   }
 
   #effect(effect: Effect): void {
+    const registering = this.#registering.get(machineOf(effect) ?? '');
+    if (registering) {
+      registering.orders.push(effect);
+      return;
+    }
     switch (effect.kind) {
       case 'wake':
         return this.dispatcher.wake(effect.signature);
@@ -437,6 +483,23 @@ export class Fleet {
 
   #emit(change: WorkerChange, record: WorkerRecord, reason?: string): void {
     for (const listener of this.#onChange) listener(change, record, reason);
+  }
+}
+
+const machineOfWorker = (worker_id: string) => worker_id.slice(0, worker_id.lastIndexOf(':gpu'));
+
+/** The machine that an order is for, if it is for one. */
+function machineOf(effect: Effect): string | undefined {
+  switch (effect.kind) {
+    case 'cancel':
+    case 'lost':
+      return machineOfWorker(effect.worker_id);
+    case 'drain':
+      return machineOfWorker(effect.worker_ids[0] ?? '');
+    case 'replaced':
+      return effect.machine_id;
+    default:
+      return undefined;
   }
 }
 

@@ -57,6 +57,7 @@ export class Monitors {
   readonly #rate: number;
   readonly #feeds = new Map<Connection, Feed>();
   #timer: NodeJS.Timeout | undefined;
+  #soon: NodeJS.Immediate | undefined;
   #beats = 0;
 
   constructor(store: Store, fleet: Fleet, statistics: Statistics, rate: number) {
@@ -68,7 +69,11 @@ export class Monitors {
       if (effect.kind === 'event') this.#event(effect.event);
       if (effect.kind === 'worker') this.#local(effect.frame);
     });
-    fleet.onChange((change, record, reason) => this.#worker(change, record, reason));
+    fleet.onChange((change, record, reason) => {
+      this.#worker(change, record, reason);
+      // Other hubs must know of a machine even if this one dies in the next moment.
+      if (change === 'connected') this.#soon ??= setImmediate(() => void this.#save());
+    });
     statistics.onStats(stats => this.#local(JSON.stringify({ type: 'stats', ...stats })));
     statistics.onDeadWorkers(records => {
       for (const record of records) this.#worker('disconnected', record, 'its hub died');
@@ -127,6 +132,7 @@ export class Monitors {
 
   /** What changed of our workers: into Redis, where other hubs read it, and to the monitors. */
   async #save(): Promise<void> {
+    this.#soon = undefined;
     const changed = this.#fleet.takeChanged();
     if (changed.length === 0) return;
     for (const record of changed) this.#worker('updated', record, undefined);

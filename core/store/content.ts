@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { canonicalJson, jsonText } from '../messages/json.ts';
 import type { Requirements } from '../messages/fields.ts';
 import { BACKOFF_MS_DEFAULT, type Submission } from '../messages/job.ts';
@@ -39,6 +39,9 @@ export function canonicalRequirements(requirements: Requirements | undefined): s
   return canonicalJson(canonical, 'requirements');
 }
 
+/** What a tombstone keeps of the content: enough to tell a repeat from another job under the same id. */
+const fingerprint = (text: string) => hash('sha1', text, 'base64url');
+
 /** 96 bits name a waiting line: a clash would need 2^48 of them. */
 const SIGNATURE_BYTES = 12;
 const signatures = new Map<string, string>();
@@ -66,13 +69,15 @@ export function contentOf(job: Submission, more: { client_id?: string; retry_of?
   const requirements = canonicalRequirements(job.requirements);
   const metadata = job.metadata === undefined ? 'null' : jsonText(job.metadata, 'metadata');
   const definition = `["${job.job_type}",${requirements}]`;
+  const b = `"job_type":"${job.job_type}","max_attempts":${job.max_attempts},"run_timeout_ms":${job.run_timeout_ms ?? null},"metadata":${metadata},"params":${params}`;
+  const o = others(job);
   return {
-    b: `"job_type":"${job.job_type}","max_attempts":${job.max_attempts},"run_timeout_ms":${job.run_timeout_ms ?? null},"metadata":${metadata},"params":${params}`,
-    o: others(job),
+    b,
+    o,
     params_bytes: Buffer.byteLength(params),
     signature: signatureOf(definition),
     definition,
-    constants: JSON.stringify(constantsOf(job, more)),
+    constants: JSON.stringify(constantsOf(job, { ...more, fp: fingerprint(b + o) })),
     run_at:
       job.delay_ms !== undefined ? `+${job.delay_ms}` : job.run_at !== undefined ? String(job.run_at) : '',
   };

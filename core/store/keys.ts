@@ -13,7 +13,7 @@ export const KEYS = {
 
   /** + ref. HASH `b` `o` `d` `r` `e` `h`, see lua/lib/job.lua. From submission until retention ends. */
   job: 'job:',
-  /** + ref. STRING hash, state, seq and created_at of a job trimmed before IDEMPOTENCY_MS was over; expires by itself. */
+  /** + ref. STRING fingerprint, state, seq and created_at of a job trimmed before IDEMPOTENCY_MS was over; expires by itself. */
   tomb: 'tomb:',
   /** ZSET ref -> ms when its tombstone expires: bounds their number. */
   tombs: 'tombs',

@@ -64,7 +64,8 @@ async function* candidates(
   }
   let below = cursor;
   for (;;) {
-    const reply = (await link.call(
+    // Pairs come nested or flat, by the protocol version the server speaks.
+    const found = (await link.call(
       'ZRANGE',
       key('all'),
       `(${below}`,
@@ -75,7 +76,8 @@ async function* candidates(
       0,
       CHUNK,
       'WITHSCORES',
-    )) as string[];
+    )) as (string | [string, string])[];
+    const reply = found.flat();
     if (reply.length === 0) return;
     const chunk: [string, string][] = [];
     for (let i = 0; i < reply.length; i += 2) chunk.push([reply[i] as string, reply[i + 1] as string]);

@@ -246,6 +246,7 @@ type Make = (
  * is exact in Lua; and text, as one argument of bytes makes the client write the whole command a slower way. */
 export interface Constants {
   ty: string;
+  fp: string;
   ci?: string;
   pr?: number;
   ma?: number;
@@ -257,8 +258,11 @@ export interface Constants {
 }
 
 /** Leaves out what is the default, as the scripts expect. */
-export function constantsOf(job: Submission, more: { client_id?: string; retry_of?: string }): Constants {
-  const constants: Constants = { ty: job.job_type };
+export function constantsOf(
+  job: Submission,
+  more: { client_id?: string; retry_of?: string; fp: string },
+): Constants {
+  const constants: Constants = { ty: job.job_type, fp: more.fp };
   if (more.client_id !== undefined) constants.ci = more.client_id;
   if (job.priority !== 0) constants.pr = job.priority;
   if (job.max_attempts !== MAX_ATTEMPTS_DEFAULT) constants.ma = job.max_attempts;

@@ -44,8 +44,6 @@ function toHubError(error: Error): Error {
 function options(config: Config): Options {
   return {
     lazyConnect: true,
-    // Every server speaks version 2, and its replies have one shape: flat lists of strings.
-    protocol: 2,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     enableOfflineQueue: false,

@@ -29,6 +29,32 @@ async function cancelling_job(
 }
 
 describe.skipIf(hub.skip).concurrent('cancel_job', () => {
+  test('a cancel that crosses a registration reaches the worker, by its action or by cancel_job', async () => {
+    await using client = await hub.client();
+    for (let i = 0; i < 20; i++) {
+      const job_type = unique('t');
+      await using machine = await hub.machine({ job_types: [job_type] });
+      const { job_id } = await submit(client, { job_type });
+      const { lease_id } = await machine.assigned(job_id);
+      machine.peer.send({
+        type: 'register_worker',
+        request_id: 'again',
+        ...machine.fields,
+        running: [{ job_id, lease_id }],
+      });
+      client.send({ type: 'cancel_job', job_id });
+      const told = await machine.peer.next(
+        frame =>
+          frame.type === 'cancel_job' ||
+          (frame.type === 'worker_registered' &&
+            frame.request_id === 'again' &&
+            frame.jobs[0]?.action === 'cancel'),
+        { timeout_ms: 1200 },
+      );
+      expect(told).toBeDefined();
+    }
+  });
+
   test('a queued job is cancelled at once, and no worker gets it', async () => {
     await using client = await hub.client();
     const job_type = unique('t');

@@ -16,8 +16,8 @@ local function answer_known(key, ref, i)
   local known = redis.call('HMGET', key, 'b', 'o', 'd')
   if not known[3] then
     local tomb = redis.call('GET', K.tomb .. ref)
-    local sha, state, seq, created = string.match(tomb, '^(%S+) (%S) (%d+) (%d+)$')
-    if sha ~= redis.sha1hex(b .. o) then
+    local fingerprint, state, seq, created = string.match(tomb, '^(%S+) (%S) (%d+) (%d+)$')
+    if fingerprint ~= cjson.decode(ARGV[i + 5]).fp then
       return { 'conflict' }
     end
     return { 'duplicate', state, tonumber(seq), 0, tonumber(created) }

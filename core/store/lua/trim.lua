@@ -8,11 +8,10 @@
 -- REPLY how many were forgotten
 local MOST, KEEP, AGE_MS = tonumber(ARGV[2]), tonumber(ARGV[4]), tonumber(ARGV[5])
 
-local function bury(ref, job, fields)
+local function bury(ref, job)
   local left = job.fa + IDEMPOTENCY_MS - now
   if left > 0 then
-    local sha = redis.sha1hex(fields[1] .. (fields[2] or ''))
-    redis.call('SET', K.tomb .. ref, table.concat({ sha, job.st, digits(job.n), digits(job.ca) }, ' '), 'PX', left)
+    redis.call('SET', K.tomb .. ref, table.concat({ job.fp, job.st, digits(job.n), digits(job.ca) }, ' '), 'PX', left)
     defer('ZADD', K.tombs, now + left, ref)
   end
 end
@@ -34,11 +33,10 @@ local function forget(letter, number)
   local keys = {}
   for _, ref in ipairs(refs) do
     local key = K.job .. ref
-    local fields = redis.call('HMGET', key, 'b', 'o', 'd')
+    local job = load_job(ref)
     keys[#keys + 1] = key
-    if fields[3] then
-      local job = cmsgpack.unpack(fields[3])
-      bury(ref, job, fields)
+    if job then
+      bury(ref, job)
       if job.oi then
         keys[#keys + 1] = K.out .. ref
       end

@@ -9,8 +9,6 @@ local effects = {}
 local NEED = { job_queued = 3, job_scheduled = 3, job_assigned = 3, job_completed = 1, job_failed = 1,
                job_cancelled = 1, job_expired = 1 }
 
-local monitors
-
 -- `tail` is for the others: the result of a job, which the hub that runs the script has at hand.
 local function send(hub, text, tail)
   if hub == ME then
@@ -20,30 +18,34 @@ local function send(hub, text, tail)
   end
 end
 
--- The hubs that want to hear of this kind of event, each once.
+-- The hubs that want to hear of this kind of event, each once. Jobs of one call mostly have the same watchers.
+local known_listeners = {}
 local function listeners(job, kind)
-  local hubs, seen = {}, {}
   local need = NEED[kind] or 2
+  local id = need .. (job.w or '')
+  local hubs = known_listeners[id]
+  if hubs then
+    return hubs
+  end
+  local seen = {}
+  hubs = {}
   for level, hub in string.gmatch(job.w or '', '(%d)(%S+)') do
     if tonumber(level) >= need then
       hubs[#hubs + 1] = hub
       seen[hub] = true
     end
   end
-  for _, hub in ipairs(monitors) do
+  for _, hub in ipairs(redis.call('SMEMBERS', K.monitors)) do
     if not seen[hub] then
       hubs[#hubs + 1] = hub
     end
   end
+  known_listeners[id] = hubs
   return hubs
 end
 
 -- Sends an event with the seq reached so far.
 local function tell(ref, job, kind, a, b, c, tail)
-  monitors = monitors or redis.call('SMEMBERS', K.monitors)
-  if #monitors == 0 and (not job.w or string.find(job.w, ' ', 1, true) == nil and tonumber(string.sub(job.w, 1, 1)) < (NEED[kind] or 2)) then
-    return
-  end
   local hubs = listeners(job, kind)
   if #hubs > 0 then
     local text = table.concat({ kind, ref, digits(job.n), now, job.at or 0, a or '', b or '', c or '' }, '\n')
