@@ -57,7 +57,8 @@ export class Monitors {
   readonly #rate: number;
   readonly #feeds = new Map<Connection, Feed>();
   #timer: NodeJS.Timeout | undefined;
-  #soon: NodeJS.Immediate | undefined;
+  /** New machines are about to be saved. */
+  #soon = false;
   #beats = 0;
 
   constructor(store: Store, fleet: Fleet, statistics: Statistics, rate: number) {
@@ -72,7 +73,9 @@ export class Monitors {
     fleet.onChange((change, record, reason) => {
       this.#worker(change, record, reason);
       // Other hubs must know of a machine even if this one dies in the next moment.
-      if (change === 'connected') this.#soon ??= setImmediate(() => void this.#save());
+      if (change !== 'connected' || this.#soon) return;
+      this.#soon = true;
+      setImmediate(() => void this.#save());
     });
     statistics.onStats(stats => this.#local(JSON.stringify({ type: 'stats', ...stats })));
     statistics.onDeadWorkers(records => {
@@ -132,7 +135,7 @@ export class Monitors {
 
   /** What changed of our workers: into Redis, where other hubs read it, and to the monitors. */
   async #save(): Promise<void> {
-    this.#soon = undefined;
+    this.#soon = false;
     const changed = this.#fleet.takeChanged();
     if (changed.length === 0) return;
     for (const record of changed) this.#worker('updated', record, undefined);
