@@ -1,37 +1,25 @@
-import type { RedisClock } from '../clock.ts';
-import type { Config } from '../config.ts';
 import type { Connection } from '../connections/connection.ts';
 import type { Log } from '../log.ts';
 import { refOf } from '../store/keys.ts';
-import type { Store } from '../store/store.ts';
 import type { Broadcaster } from '../services/broadcaster.ts';
-import type { Accepted, Jobs } from '../services/jobs.ts';
-import type { Statistics } from '../services/statistics.ts';
+import type { Accepted } from '../services/jobs.ts';
+import { type CommonServices, commonRoutes, reply } from './common.ts';
 import { ClientListener, errorBody } from './peer.ts';
 import type { Handlers, Router } from './router.ts';
 import { HubError } from '../errors.ts';
 import { WATCH_MAX } from '../messages/client.ts';
 
-export interface ClientServices {
-  config: Config;
+export interface ClientServices extends CommonServices {
   log: Log;
-  clock: RedisClock;
-  store: Store;
-  jobs: Jobs;
   broadcaster: Broadcaster;
-  statistics: Statistics;
   router: () => Router;
 }
 
 /** Watches of one connection altogether; a frame may name at most WATCH_MAX. */
 const WATCHES_MAX = 100 * WATCH_MAX;
 
-/** `request_id` goes back with the direct answer. */
-export const reply = (message: { request_id?: string | undefined }, answer: object) =>
-  message.request_id === undefined ? answer : { ...answer, request_id: message.request_id };
-
 export function clientRoutes(services: ClientServices): Handlers<'client'> {
-  const { config, clock, store, jobs, broadcaster, statistics } = services;
+  const { jobs, broadcaster } = services;
   const listeners = new WeakMap<Connection, ClientListener>();
   const listenerOf = (connection: Connection) => {
     let listener = listeners.get(connection);
@@ -45,9 +33,7 @@ export function clientRoutes(services: ClientServices): Handlers<'client'> {
   };
 
   return {
-    // -> pong
-    ping: (connection, message) =>
-      connection.sendMessage(reply(message, { type: 'pong', server_time: clock.now() })),
+    ...commonRoutes(services),
 
     // -> job_accepted | error
     submit_job: (connection, message, body) => {
@@ -78,24 +64,6 @@ export function clientRoutes(services: ClientServices): Handlers<'client'> {
       });
     },
 
-    // -> job_cancel_accepted | error
-    cancel_job: async (connection, message) => {
-      const status = await jobs.cancel(message.job_id, message.reason);
-      connection.sendMessage(reply(message, { type: 'job_cancel_accepted', job_id: message.job_id, status }));
-    },
-
-    // -> job | error
-    get_job: async (connection, message) => {
-      const job = await jobs.get(message.job_id);
-      connection.sendMessage(reply(message, { type: 'job', job: job.record(true) }));
-    },
-
-    // -> jobs
-    list_jobs: async (connection, message) => {
-      const page = await store.list({ ...message, max_bytes: pageBytes(config) });
-      connection.sendMessage(reply(message, { type: 'jobs', ...page }));
-    },
-
     // -> jobs_watched, then the replay
     watch_jobs: async (connection, message) => {
       const listener = listenerOf(connection);
@@ -119,15 +87,8 @@ export function clientRoutes(services: ClientServices): Handlers<'client'> {
       for (const job_id of message.job_ids) broadcaster.drop(listenerOf(connection), refOf(job_id));
       connection.sendMessage(reply(message, { type: 'jobs_unwatched', job_ids: message.job_ids }));
     },
-
-    // -> stats
-    get_stats: (connection, message) =>
-      connection.sendMessage(reply(message, { type: 'stats', ...statistics.stats })),
   };
 }
-
-/** The envelope of a page needs a little room as well. */
-export const pageBytes = (config: Config) => Math.floor(config.MAX_MESSAGE_BYTES * 0.95) - 1024;
 
 function idOfBody(body: unknown): { job_id?: string } {
   const job_id = (body as { job_id?: unknown } | null)?.job_id;

@@ -1,31 +1,18 @@
-import type { RedisClock } from '../clock.ts';
-import type { Config } from '../config.ts';
 import { HubError } from '../errors.ts';
-import type { Jobs } from '../services/jobs.ts';
 import { notFound } from '../services/jobs.ts';
 import type { Operations } from '../services/operations.ts';
-import type { Statistics } from '../services/statistics.ts';
-import type { Store } from '../store/store.ts';
-import { pageBytes, reply } from './client.ts';
+import { type CommonServices, commonRoutes, reply } from './common.ts';
 import type { Handlers, Router } from './router.ts';
 
-export interface MonitorServices {
-  config: Config;
-  clock: RedisClock;
-  store: Store;
-  jobs: Jobs;
+export interface MonitorServices extends CommonServices {
   operations: Operations;
-  statistics: Statistics;
   router: () => Router;
 }
 
 export function monitorRoutes(services: MonitorServices): Handlers<'monitor'> {
-  const { config, clock, store, jobs, operations, statistics } = services;
+  const { clock, store, jobs, operations } = services;
   return {
-    ping: (connection, message) =>
-      connection.sendMessage(reply(message, { type: 'pong', server_time: clock.now() })),
-    get_stats: (connection, message) =>
-      connection.sendMessage(reply(message, { type: 'stats', ...statistics.stats })),
+    ...commonRoutes(services),
 
     // -> job_accepted | error; its events come as all events do
     submit_job: (connection, message, body) => {
@@ -33,18 +20,6 @@ export function monitorRoutes(services: MonitorServices): Handlers<'monitor'> {
         if (error) services.router().fail(connection, message.request_id, error);
         else connection.sendMessage(reply(message, { type: 'job_accepted', ...accepted }));
       });
-    },
-    cancel_job: async (connection, message) => {
-      const status = await jobs.cancel(message.job_id, message.reason);
-      connection.sendMessage(reply(message, { type: 'job_cancel_accepted', job_id: message.job_id, status }));
-    },
-    get_job: async (connection, message) => {
-      const job = await jobs.get(message.job_id);
-      connection.sendMessage(reply(message, { type: 'job', job: job.record(true) }));
-    },
-    list_jobs: async (connection, message) => {
-      const page = await store.list({ ...message, max_bytes: pageBytes(config) });
-      connection.sendMessage(reply(message, { type: 'jobs', ...page }));
     },
     // -> job_accepted of the new job
     retry_job: async (connection, message) => {

@@ -11,7 +11,7 @@ import { refOf } from '../store/keys.ts';
 import { RETRY_AFTER_MS } from '../store/redis_link.ts';
 import type { Finish, Finished, Sign, Store } from '../store/store.ts';
 import { ProgressGate, StaleNotices } from './worker_gates.ts';
-import { reply } from './client.ts';
+import { reply } from './common.ts';
 import type { Handlers, Router } from './router.ts';
 
 export interface WorkerServices {

@@ -59,7 +59,7 @@ export class Batcher {
   /** Takes an operation back. False if it was sent already. */
   take(kind: BatchKind, operation: object): boolean {
     const waiting = this.#waiting.get(kind) as Operation[];
-    const at = waiting.lastIndexOf(operation as Operation);
+    const at = waiting.indexOf(operation as Operation);
     if (at >= 0) waiting.splice(at, 1);
     return at >= 0;
   }

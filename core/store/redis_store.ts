@@ -46,9 +46,9 @@ const KIND: Record<FinishKind, string> = {
 };
 /** Back-offs vary by ±20 %, so that jobs that failed together do not come back together. */
 const jitter = () => (0.8 + 0.4 * Math.random()).toFixed(3);
-/** The most jobs one reap or trim takes on: below 5 ms of Redis time. */
+/** The most jobs one reap or trim takes on: a few ms of Redis time at most, so that nobody waits behind it. */
 const REAP_MAX = 100;
-const TRIM_MAX = 200;
+const TRIM_MAX = 50;
 
 /** `hub:` and the id, so that Lua can tell a hub from an application that submits by itself. */
 export const makeHubId = () => `h_${randomBytes(6).toString('hex')}`;
@@ -67,7 +67,8 @@ export class RedisStore implements Store {
   readonly #shares_layout: boolean;
   readonly #link: RedisLink;
   readonly #batch: Batcher;
-  #lastStart: { lease_id: string; operation: object } | undefined;
+  /** Starts by lease that Redis has not answered yet. */
+  readonly #starts = new Map<string, object>();
   readonly #effects: ((effect: Effect) => void)[] = [];
   readonly #wakes: ((signature: string) => void)[] = [];
 
@@ -152,8 +153,16 @@ export class RedisStore implements Store {
   }
 
   report(report: Report, done: Done<'ok' | 'stale' | number>): void {
-    const operation = this.#batch.add('report', reportArgs(report), done);
-    if (report.kind === 'started') this.#lastStart = { lease_id: report.lease_id, operation };
+    if (report.kind !== 'started') {
+      this.#batch.add('report', reportArgs(report), done);
+      return;
+    }
+    const { lease_id } = report;
+    const operation = this.#batch.add<'ok' | 'stale'>('report', reportArgs(report), (error, answer) => {
+      this.#starts.delete(lease_id);
+      done(error, answer);
+    });
+    this.#starts.set(lease_id, operation);
   }
 
   finish(finish: Finish, done: Done<Finished>): void {
@@ -174,8 +183,10 @@ export class RedisStore implements Store {
 
   /** A job that starts and ends in one turn needs one script operation, not two; both events are told. */
   #startedJustNow(lease_id: string): boolean {
-    const start = this.#lastStart;
-    return start?.lease_id === lease_id && this.#batch.take('report', start.operation);
+    const operation = this.#starts.get(lease_id);
+    if (operation === undefined || !this.#batch.take('report', operation)) return false;
+    this.#starts.delete(lease_id);
+    return true;
   }
 
   async register(

@@ -8,7 +8,7 @@ import type { Broadcaster, Listener } from '../../services/broadcaster.ts';
 import type { Accepted, Jobs } from '../../services/jobs.ts';
 import { refOf } from '../../store/keys.ts';
 import type { Store } from '../../store/store.ts';
-import { pageBytes } from '../client.ts';
+import { pageBytes } from '../common.ts';
 import type { Exchange, Route } from './server.ts';
 import { streamEvents } from './sse.ts';
 

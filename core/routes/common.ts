@@ -1,0 +1,60 @@
+import type { RedisClock } from '../clock.ts';
+import type { Config } from '../config.ts';
+import type { Jobs } from '../services/jobs.ts';
+import type { Statistics } from '../services/statistics.ts';
+import type { Store } from '../store/store.ts';
+import type { Handlers } from './router.ts';
+
+export interface CommonServices {
+  config: Config;
+  clock: RedisClock;
+  store: Store;
+  jobs: Jobs;
+  statistics: Statistics;
+}
+
+/** `request_id` goes back with the direct answer. */
+export const reply = (message: { request_id?: string | undefined }, answer: object) =>
+  message.request_id === undefined ? answer : { ...answer, request_id: message.request_id };
+
+/** The envelope of a page needs a little room as well. */
+export const pageBytes = (config: Config) => Math.floor(config.MAX_MESSAGE_BYTES * 0.95) - 1024;
+
+type Shared = 'ping' | 'cancel_job' | 'get_job' | 'list_jobs' | 'get_stats';
+
+/** What clients and monitors may both ask. */
+export function commonRoutes({
+  config,
+  clock,
+  store,
+  jobs,
+  statistics,
+}: CommonServices): Pick<Handlers<'client'> & Handlers<'monitor'>, Shared> {
+  return {
+    // -> pong
+    ping: (connection, message) =>
+      connection.sendMessage(reply(message, { type: 'pong', server_time: clock.now() })),
+
+    // -> job_cancel_accepted | error
+    cancel_job: async (connection, message) => {
+      const status = await jobs.cancel(message.job_id, message.reason);
+      connection.sendMessage(reply(message, { type: 'job_cancel_accepted', job_id: message.job_id, status }));
+    },
+
+    // -> job | error
+    get_job: async (connection, message) => {
+      const job = await jobs.get(message.job_id);
+      connection.sendMessage(reply(message, { type: 'job', job: job.record(true) }));
+    },
+
+    // -> jobs
+    list_jobs: async (connection, message) => {
+      const page = await store.list({ ...message, max_bytes: pageBytes(config) });
+      connection.sendMessage(reply(message, { type: 'jobs', ...page }));
+    },
+
+    // -> stats
+    get_stats: (connection, message) =>
+      connection.sendMessage(reply(message, { type: 'stats', ...statistics.stats })),
+  };
+}
