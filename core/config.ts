@@ -1,6 +1,5 @@
 import { z } from 'zod';
 
-const bool = z.stringbool();
 const int = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
 const ms = (min = 1) => int(min, 10 * 365 * 24 * 3600 * 1000);
 const bytes = int(256, 256 * 1024 * 1024);
@@ -19,7 +18,7 @@ const level = z
 
 /** Everything the environment can set, with its default. Durations are in ms, sizes in bytes. */
 const Environment = z.object({
-  REDIS_URL: z.url({ protocol: /^(redis|rediss|unix)$/ }).optional(),
+  REDIS_URL: z.url({ protocol: /^rediss?$/ }).optional(),
   REDIS_HOST: z.string().min(1).default('localhost'),
   REDIS_PORT: int(1, 65535).default(6379),
   REDIS_DB: int(0, 1_000_000).default(0),
@@ -40,7 +39,6 @@ const Environment = z.object({
         .filter(origin => origin !== ''),
     ),
   LOG_LEVEL: level.default('info'),
-  LOG_PRETTY: bool.optional(),
 
   LEASE_MS: ms(100).default(60_000),
   HEARTBEAT_INTERVAL_MS: ms(10).default(15_000),

@@ -94,15 +94,7 @@ export function parseEffect(text: string, resultOf?: (ref: string) => string | u
     case 'drain':
       return { kind, worker_ids: (rest[0] as string).split(' '), why: rest[1] ? rest[1] : null };
     case 'lost': {
-      const [, , , , worker_id, lease_id, mark] = rest as [
-        string,
-        string,
-        string,
-        string,
-        string,
-        string,
-        'x' | 't',
-      ];
+      const [worker_id, lease_id, mark] = rest.slice(4) as [string, string, 'x' | 't'];
       return { kind, worker_id, lease_id, mark };
     }
     case 'replaced':
@@ -119,16 +111,8 @@ export function parseEffect(text: string, resultOf?: (ref: string) => string | u
 }
 
 function cancelOrder(rest: string[]): Effect {
-  const [ref, , , , worker_id, lease_id, reason, grace] = rest as [
-    string,
-    string,
-    string,
-    string,
-    string,
-    string,
-    string,
-    string,
-  ];
+  const ref = rest[0] as string;
+  const [worker_id, lease_id, reason, grace] = rest.slice(4) as [string, string, string, string];
   // A cancel's reason is a JSON string or nothing, a timeout's a bare word.
   const words = reason.startsWith('"') ? (JSON.parse(reason) as string) : reason;
   return {
