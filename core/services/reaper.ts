@@ -80,7 +80,7 @@ export class Reaper {
       if (reaped.next_due !== null) this.#expect(reaped.next_due);
     }
     const { RETENTION_COUNT: keep, RETENTION_MS: age_ms } = this.#config;
-    while (!this.#stopped && (await this.#store.trim({ letters: ENDED, keep, age_ms })) > 0);
+    while (!this.#stopped && (await this.#store.trim({ letters: ENDED, keep, age_ms })).more);
   }
 
   async #guard(act: () => Promise<void>): Promise<void> {

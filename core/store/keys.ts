@@ -13,9 +13,9 @@ export const KEYS = {
 
   /** + ref. HASH `b` `o` `d` `r` `e` `h`, see lua/lib/job.lua. From submission until retention ends. */
   job: 'job:',
-  /** + ref. STRING fingerprint, state, seq and created_at of a job trimmed before IDEMPOTENCY_MS was over; expires by itself. */
-  tomb: 'tomb:',
-  /** ZSET ref -> ms when its tombstone expires: bounds their number. */
+  /** HASH ref -> fingerprint, state, seq and created_at of an ended job: its id runs once, also after it was trimmed. */
+  tomb: 'tomb',
+  /** ZSET ref -> ms when its tombstone is over. They are cleared with the jobs beyond retention. */
   tombs: 'tombs',
   /** + ref. STREAM of the outputs of the present assignment. Bounded by OUTPUT_KEEP; goes with the job. */
   out: 'out:',
@@ -73,7 +73,7 @@ export const KEYS = {
 export type KeyName = keyof typeof KEYS;
 
 /** The layout version in Redis; a hub refuses to serve with one it does not know. */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
 /** The hash tag of a shard. */
 export const shardTag = (shard: number) => `{gpuhub:${shard}}`;

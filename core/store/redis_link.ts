@@ -3,6 +3,7 @@ import { Redis, type RedisOptions } from 'ioredis';
 import type { Config } from '../config.ts';
 import { HubError } from '../errors.ts';
 import { shardTag } from './keys.ts';
+import { killPoint } from './kill_points.ts';
 import type { Script } from './scripts.ts';
 
 type Options = RedisOptions & { replyMapping?: 'legacy' };
@@ -159,8 +160,14 @@ export class RedisLink extends EventEmitter<{
       bytes
         ? this.#data.callBuffer(command, what, 1, TAG, ...args)
         : this.#data.call(command, what, 1, TAG, ...args);
+    killPoint(name, 'before');
     try {
-      return await call('EVALSHA', script.sha);
+      const coming = call('EVALSHA', script.sha);
+      killPoint(name, 'sent');
+      const reply = await coming;
+      killPoint(name, 'replied');
+      killPoint(name, 'told');
+      return reply;
     } catch (error) {
       if (!(error as Error).message.startsWith('NOSCRIPT')) return rethrow(error as Error);
       return call('EVAL', script.text).catch(rethrow);

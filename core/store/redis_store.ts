@@ -48,7 +48,7 @@ const KIND: Record<FinishKind, string> = {
 const jitter = () => (0.8 + 0.4 * Math.random()).toFixed(3);
 /** The most jobs one reap or trim takes on: a few ms of Redis time at most, so that nobody waits behind it. */
 const REAP_MAX = 100;
-const TRIM_MAX = 50;
+const TRIM_MAX = 100;
 
 /** `hub:` and the id, so that Lua can tell a hub from an application that submits by itself. */
 export const makeHubId = () => `h_${randomBytes(6).toString('hex')}`;
@@ -255,6 +255,15 @@ export class RedisStore implements Store {
     return raw[2] === null ? null : new StoredJob(ref, raw);
   }
 
+  async place(job: StoredJob): Promise<{ position: number | null; waiting: number }> {
+    const queue = key('queue', job.packed.sg);
+    const [rank, waiting] = (await Promise.all([
+      this.#link.call('ZRANK', queue, job.ref),
+      this.#link.call('ZCARD', queue),
+    ])) as [number | null, number];
+    return { position: rank === null ? null : rank + 1, waiting };
+  }
+
   async list(filter: ListFilter): Promise<{ jobs: JobRecord[]; next_cursor: string | null }> {
     return listJobs(this.#link, key, filter);
   }
@@ -321,20 +330,22 @@ export class RedisStore implements Store {
     return { more: more === 1, next_due: due === 0 ? null : due };
   }
 
-  async trim({ letters, keep, age_ms }: Trim): Promise<number> {
-    return (await this.#run('trim', [TRIM_MAX, letters.join(''), keep, age_ms])) as number;
+  async trim({ letters, keep, age_ms }: Trim): Promise<{ forgotten: number; more: boolean }> {
+    const reply = await this.#run('trim', [TRIM_MAX, letters.join(''), keep, age_ms]);
+    const [forgotten, more] = reply as [number, number];
+    return { forgotten, more: more === 1 };
   }
 
   async purge(status: FinishedState, older_than_ms: number): Promise<number> {
     let total = 0;
     for (;;) {
-      const number = await this.trim({
+      const { forgotten, more } = await this.trim({
         letters: [LETTER_OF[status]],
         keep: Number.MAX_SAFE_INTEGER,
         age_ms: older_than_ms,
       });
-      total += number;
-      if (number === 0) return total;
+      total += forgotten;
+      if (!more) return total;
     }
   }
 

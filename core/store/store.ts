@@ -178,6 +178,8 @@ export interface Store {
   drain(worker_ids: string[], why: { reason: string | null; resume_at: number | null } | null): Promise<void>;
 
   get(job_id: string): Promise<StoredJob | null>;
+  /** Where it stands among the waiting jobs of its signature, from 1, null unless queued; and how many these are. */
+  place(job: StoredJob): Promise<{ position: number | null; waiting: number }>;
   list(filter: ListFilter): Promise<{ jobs: JobRecord[]; next_cursor: string | null }>;
   /** The jobs as they are at the moment from which on this hub hears of them. */
   watch(job_ids: string[], level: WatchLevel): Promise<(StoredJob | null)[]>;
@@ -192,8 +194,8 @@ export interface Store {
 
   /** What time does by itself, a bounded part of it. */
   reap(): Promise<{ more: boolean; next_due: number | null }>;
-  /** Forgets ended jobs beyond retention, a bounded number. */
-  trim(trim: Trim): Promise<number>;
+  /** Forgets ended jobs beyond retention and tombstones that are over, a bounded number. */
+  trim(trim: Trim): Promise<{ forgotten: number; more: boolean }>;
   purge(status: FinishedState, older_than_ms: number): Promise<number>;
   purgeSignatures(): Promise<void>;
 

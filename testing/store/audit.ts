@@ -47,7 +47,6 @@ interface Snapshot {
   fit: Map<string, Set<string>>;
   /** Ref to the last id of its outputs. */
   outs: Map<string, string>;
-  tombs: Map<string, { ttl_ms: number }>;
   clock: number;
   unknown: string[];
 }
@@ -69,6 +68,7 @@ const HASHES = [
   'layout',
   'signatures',
   'unfinished',
+  'tomb',
   'seen',
   'paused',
   'counts',
@@ -105,7 +105,6 @@ async function readAll(redis: Redis, shard: number): Promise<Snapshot> {
     hashes: new Map(HASHES.map(name => [name, new Map()])),
     fit: new Map(),
     outs: new Map(),
-    tombs: new Map(),
     clock: Number((await redis.get(keyOf(shard, 'clock'))) ?? 0),
     unknown: [],
   };
@@ -157,8 +156,6 @@ async function readKey(redis: Redis, shard: number, key: string, into: Snapshot)
   } else if (name === 'out') {
     const last = (await redis.xrevrange(key, '+', '-', 'COUNT', 1))[0];
     into.outs.set(suffix, last?.[0] ?? '');
-  } else if (name === 'tomb') {
-    into.tombs.set(suffix, { ttl_ms: await redis.pttl(key) });
   } else if (name === 'fit') {
     into.fit.set(suffix, new Set(await redis.smembers(key)));
   } else if (into.zsets.has(name)) {
@@ -407,8 +404,10 @@ function checkRemains(snapshot: Snapshot, tell: Tell): void {
     else if (last !== `1-${job.oi}`)
       tell(`the last output of ${ref} is ${last}, but its record says ${job.oi}`);
   }
-  for (const [ref, { ttl_ms }] of snapshot.tombs) {
-    if (ttl_ms < 0) tell(`the tombstone of ${ref} does not expire`);
-    if (snapshot.jobs.has(ref)) tell(`${ref} is a job and has a tombstone`);
+  const [tombs, expiries] = [hash(snapshot, 'tomb'), zset(snapshot, 'tombs')];
+  for (const ref of new Set([...tombs.keys(), ...expiries.keys()])) {
+    if (!tombs.has(ref) || !expiries.has(ref)) tell(`the tombstone of ${ref} is there in part only`);
+    const job = snapshot.jobs.get(ref);
+    if (job && !ENDED.has(job.st)) tell(`${ref} has not ended and has a tombstone`);
   }
 }

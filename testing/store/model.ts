@@ -656,11 +656,9 @@ export class Model {
     if (until > this.now) this.tombs.set(job.job_id, { spec: job.spec, state: job.state, until });
   }
 
-  /** Time passes. @returns the ids that may be used anew */
-  pass(amount: number): string[] {
+  /** Time passes: ids may be used anew. */
+  pass(amount: number): void {
     this.now += amount;
-    const free = [...this.tombs].filter(([, { until }]) => until <= this.now).map(([job_id]) => job_id);
-    for (const job_id of free) this.tombs.delete(job_id);
-    return free;
+    for (const [job_id, { until }] of this.tombs) if (until <= this.now) this.tombs.delete(job_id);
   }
 }

@@ -48,6 +48,7 @@ local function forget_lease(ref, job)
   end
 end
 
+local lease_end = digits(now + LEASE_MS)
 local function assign(ref, job, machine, index, random)
   if job.l then
     if not job.lo then
@@ -62,7 +63,7 @@ local function assign(ref, job, machine, index, random)
   job.aa = now
   job.ix = 'l'
   set_state(job, 'a')
-  defer('ZADD', K.leases, now + LEASE_MS, ref)
+  defer('ZADD', K.leases, lease_end, ref)
   defer('HSET', K.machine .. machine, 's' .. index, job.l .. ' ' .. ref)
   set_deadline(ref, job)
   job.an = emit(ref, job, 'job_assigned', job.lw)

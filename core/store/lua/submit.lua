@@ -10,13 +10,29 @@
 --       or {differs, b, o} with what is stored, when that is another text
 local STRIDE = 8
 
+-- By ref what is left of jobs that were trimmed (and of such that ended and were not).
+local tombs = {}
+local function read_tombs(refs)
+  if redis.call('EXISTS', K.tombs) == 1 then
+    local found = redis.call('HMGET', K.tomb, unpack(refs))
+    for i, ref in ipairs(refs) do
+      if found[i] and tonumber(redis.call('ZSCORE', K.tombs, ref) or 0) > now then
+        tombs[ref] = found[i]
+      elseif found[i] then
+        -- It is over, and nobody has cleared it yet.
+        redis.call('HDEL', K.tomb, ref)
+        redis.call('ZREM', K.tombs, ref)
+      end
+    end
+  end
+end
+
 -- A job of that id exists or did: the same one?
 local function answer_known(key, ref, i)
   local b, o, level = ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 6])
   local known = redis.call('HMGET', key, 'b', 'o', 'd')
   if not known[3] then
-    local tomb = redis.call('GET', K.tomb .. ref)
-    local fingerprint, state, seq, created = string.match(tomb, '^(%S+) (%S) (%d+) (%d+)$')
+    local fingerprint, state, seq, created = string.match(tombs[ref], '^(%S+) (%S) (%d+) (%d+)$')
     if fingerprint ~= cjson.decode(ARGV[i + 5]).fp then
       return { 'conflict' }
     end
@@ -88,21 +104,19 @@ local function accept(key, ref, i)
   return { 'new', job.st, job.n, position, now }
 end
 
-local any_tombs = redis.call('EXISTS', K.tombs) == 1
-local keys = {}
+local keys, refs = {}, {}
 for i = 2, #ARGV, STRIDE do
   keys[#keys + 1] = K.job .. ARGV[i]
-  if any_tombs then
-    keys[#keys + 1] = K.tomb .. ARGV[i]
-  end
+  refs[#refs + 1] = ARGV[i]
 end
-local all_new = redis.call('EXISTS', unpack(keys)) == 0
+local any_known = redis.call('EXISTS', unpack(keys)) > 0
+read_tombs(refs)
 
 local reply, seen = {}, {}
 for i = 2, #ARGV, STRIDE do
   local ref = ARGV[i]
   local key = K.job .. ref
-  local known = seen[ref] or (not all_new and redis.call('EXISTS', key, K.tomb .. ref) > 0)
+  local known = seen[ref] or tombs[ref] or (any_known and redis.call('EXISTS', key) == 1)
   local answer = known and answer_known(key, ref, i) or accept(key, ref, i)
   seen[ref] = answer[1] ~= 'full'
   reply[#reply + 1] = answer

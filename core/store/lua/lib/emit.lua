@@ -19,17 +19,17 @@ local function send(hub, text, tail)
 end
 
 -- The hubs that want to hear of this kind of event, each once. Jobs of one call mostly have the same watchers.
-local known_listeners = {}
+local known_listeners = { {}, {}, {} }
 local function listeners(job, kind)
   local need = NEED[kind] or 2
-  local id = need .. (job.w or '')
-  local hubs = known_listeners[id]
+  local watching = job.w or ''
+  local hubs = known_listeners[need][watching]
   if hubs then
     return hubs
   end
   local seen = {}
   hubs = {}
-  for level, hub in string.gmatch(job.w or '', '(%d)(%S+)') do
+  for level, hub in string.gmatch(watching, '(%d)(%S+)') do
     if tonumber(level) >= need then
       hubs[#hubs + 1] = hub
       seen[hub] = true
@@ -40,7 +40,7 @@ local function listeners(job, kind)
       hubs[#hubs + 1] = hub
     end
   end
-  known_listeners[id] = hubs
+  known_listeners[need][watching] = hubs
   return hubs
 end
 
@@ -48,7 +48,8 @@ end
 local function tell(ref, job, kind, a, b, c, tail)
   local hubs = listeners(job, kind)
   if #hubs > 0 then
-    local text = table.concat({ kind, ref, digits(job.n), now, job.at or 0, a or '', b or '', c or '' }, '\n')
+    local text = kind .. '\n' .. ref .. '\n' .. digits(job.n) .. '\n' .. now_text .. '\n' .. (job.at or 0)
+      .. '\n' .. (a or '') .. '\n' .. (b or '') .. '\n' .. (c or '')
     for i = 1, #hubs do
       send(hubs[i], text, tail)
     end
@@ -81,15 +82,19 @@ local function order_worker(ref, job, kind, a, b)
   local machine = string.match(job.lw, '^(.*):gpu%d+$')
   local conn = redis.call('HGET', K.machine .. machine, 'conn')
   if conn then
-    send(string.match(conn, '^[^:]+'), table.concat({ kind, ref, digits(job.n), now, job.at or 0, job.lw, job.l, a or '', b or '' }, '\n'))
+    send(string.match(conn, '^[^:]+'), table.concat({ kind, ref, digits(job.n), now_text, job.at or 0, job.lw, job.l, a or '', b or '' }, '\n'))
   end
 end
 
 -- Counts by type and state, written once at the end of the script.
 local deltas, unfinished = {}, {}
 local function count(job, letter, by)
-  local field = job.ty .. ' ' .. letter
-  deltas[field] = (deltas[field] or 0) + by
+  local of_type = deltas[job.ty]
+  if not of_type then
+    of_type = {}
+    deltas[job.ty] = of_type
+  end
+  of_type[letter] = (of_type[letter] or 0) + by
 end
 
 local function set_state(job, letter)
@@ -105,15 +110,19 @@ local function set_state(job, letter)
   count(job, letter, 1)
 end
 
-local function add_counts(key, changes)
-  for field, by in pairs(changes) do
-    if by ~= 0 and redis.call('HINCRBY', key, field, by) == 0 then
-      redis.call('HDEL', key, field)
-    end
+local function add_count(key, field, by)
+  if by ~= 0 and redis.call('HINCRBY', key, field, by) == 0 then
+    redis.call('HDEL', key, field)
   end
 end
 
 local function save_counts()
-  add_counts(K.counts, deltas)
-  add_counts(K.unfinished, unfinished)
+  for job_type, of_type in pairs(deltas) do
+    for letter, by in pairs(of_type) do
+      add_count(K.counts, job_type .. ' ' .. letter, by)
+    end
+  end
+  for signature, by in pairs(unfinished) do
+    add_count(K.unfinished, signature, by)
+  end
 end

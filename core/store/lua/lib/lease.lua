@@ -53,15 +53,27 @@ local function end_lease(job, how)
   job.gr = nil
 end
 
+-- What is left of an ended job when it is trimmed, so that its id still runs only once for a while.
+local tomb_expiry = digits(now + IDEMPOTENCY_MS)
+local function write_tomb(ref, job)
+  if IDEMPOTENCY_MS > 0 then
+    defer('HSET', K.tomb, ref, job.fp .. ' ' .. job.st .. ' ' .. digits(job.n) .. ' ' .. digits(job.ca))
+    defer('ZADD', K.tombs, tomb_expiry, ref)
+  end
+end
+
 -- The job ends. `a`, `b`, `c`, `tail`: further fields of its event.
 local function end_job(ref, job, letter, kind, a, b, c, tail)
   leave_index(ref, job)
   set_state(job, letter)
   job.ix = 'd'
   job.fa = now
-  defer('ZADD', K.done .. letter, now, ref)
+  defer('ZADD', K.done .. letter, now_text, ref)
   set_deadline(ref, job)
   emit(ref, job, kind, a, b, c, tail)
+  -- Nobody hears of it any more.
+  job.w = nil
+  write_tomb(ref, job)
 end
 
 local function end_cancelled(ref, job, how)

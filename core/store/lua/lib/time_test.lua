@@ -4,5 +4,6 @@ local now_us = time[1] * 1000000 + time[2] + 1000 * tonumber(redis.call('GET', '
 local now = math.floor(now_us / 1000)
 
 local function digits(number)
-  return string.format('%.0f', number)
+  return string.format('%d', number)
 end
+local now_text = digits(now)
