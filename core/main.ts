@@ -1,6 +1,7 @@
 import { ConfigError, readConfig } from './config.ts';
 import { Hub } from './hub.ts';
 import { makeLog } from './log.ts';
+import { armKillPoint } from './store/kill_points.ts';
 
 /** Ends the process with a sentence instead of a stack: the fault is in the settings or around us. */
 function giveUp(error: Error): never {
@@ -10,6 +11,7 @@ function giveUp(error: Error): never {
 
 async function main(): Promise<void> {
   const config = readConfig(process.env);
+  armKillPoint(process.env['GPUHUB_KILL_POINT'], () => process.kill(process.pid, 'SIGKILL'));
   const log = makeLog(config.LOG_LEVEL);
   const hub = new Hub(config, log);
   await hub.start();
