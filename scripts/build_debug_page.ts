@@ -25,6 +25,17 @@ function protocolModule(): Plugin {
   };
 }
 
+/** The hub's test of what fits is shared with the page; what stands beside it there and needs Node is left out. */
+function withoutNode(): Plugin {
+  const name = '\0without-node';
+  return {
+    name: 'gpuhub-without-node',
+    enforce: 'pre',
+    resolveId: id => (id === 'node:crypto' ? name : null),
+    load: id => (id === name ? 'export const createHash = undefined;' : null),
+  };
+}
+
 const hashOf = (text: string) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
 
 function contents(html: string, tag: 'script' | 'style'): string[] {
@@ -53,7 +64,7 @@ async function bundle(): Promise<string> {
     envDir: false,
     logLevel: 'warn',
     mode: 'production',
-    plugins: [protocolModule(), viteSingleFile({ removeViteModuleLoader: true })],
+    plugins: [protocolModule(), withoutNode(), viteSingleFile({ removeViteModuleLoader: true })],
     build: { write: false, target: 'es2022', modulePreload: false, reportCompressedSize: false },
   });
   const outputs = (Array.isArray(built) ? built : [built]).flatMap(part =>

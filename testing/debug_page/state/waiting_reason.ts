@@ -1,8 +1,8 @@
-// Why a job waits, in words, from what the page holds. It knows the types that slots take, not every
-// requirement: that is the hub's to say (`explain_job`), so nothing here claims more.
+// Why a job waits, in one line of a list, from what the page holds. The hub itself is asked on the job's page.
 
-import { duration } from '../text/format.ts';
-import { hub, type Worker } from './hub_state.ts';
+import { count, duration } from '../text/format.ts';
+import { fittingOf, whatLacks } from './fitting.ts';
+import { hub } from './hub_state.ts';
 import type { Job } from './job_events.ts';
 
 export interface WaitingReason {
@@ -10,9 +10,6 @@ export interface WaitingReason {
   /** Nothing will happen by itself: somebody must do something. */
   stuck: boolean;
 }
-
-const takes = (worker: Worker, type: string) =>
-  worker.job_types.includes('*') || worker.job_types.includes(type);
 
 function isPaused(type: string): boolean {
   return hub.paused.some(pause => pause.job_type === null || pause.job_type === type);
@@ -25,16 +22,13 @@ export function waitingReason(job: Job, now: number): WaitingReason {
     return { text: due > 0 ? `${again} in ${duration(due)}` : 'due now', stuck: false };
   }
   if (isPaused(job.job_type)) return { text: 'the queue is paused', stuck: true };
-  const connected = [...hub.workers.values()].filter(worker => worker.status !== 'offline');
-  if (connected.length === 0) return { text: 'no GPU is connected', stuck: true };
-  const able = connected.filter(worker => takes(worker, job.job_type));
-  if (able.length === 0) return { text: `no GPU takes ${job.job_type}`, stuck: true };
-  const place = job.position === null ? '' : ` · #${job.position}`;
-  const idle = able.filter(worker => worker.status === 'idle').length;
-  const slots = `${able.length} of ${connected.length} GPUs take the type`;
-  if (idle === 0) return { text: `${slots}, none idle${place}`, stuck: false };
-  const needs = job.requirements === null ? '' : ', requirements may keep it out';
-  return { text: `${slots}, ${idle} idle${needs}${place}`, stuck: false };
+  const fitting = fittingOf(job);
+  if (fitting.connected === 0) return { text: 'no GPU is connected', stuck: true };
+  if (fitting.able === 0) return { text: whatLacks(job, fitting), stuck: true };
+  const place = job.position === null ? '' : ` · #${job.position} when it came`;
+  const slots = `${count(fitting.able)} of ${count(fitting.connected)} GPUs fit`;
+  const idle = fitting.idle === 0 ? 'none idle' : `${count(fitting.idle)} idle`;
+  return { text: `${slots}, ${idle}${place}`, stuck: false };
 }
 
 /** The sentence of an error, whatever its shape. */

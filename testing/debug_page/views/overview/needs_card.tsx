@@ -6,13 +6,14 @@ import { Text } from '../../text/text.tsx';
 import { Action } from '../../ui/action.tsx';
 import { Card } from '../../ui/card.tsx';
 import { Glyph } from '../../ui/glyph.tsx';
-import { type Need, needsYou } from './needs_you.ts';
+import { type Need, needsChanged, needsYou } from './needs_you.ts';
 
 async function resume(need: Need): Promise<undefined> {
   await link.request({ type: 'resume_queue', ...need.resume });
   const type = need.resume?.job_type ?? null;
   // No frame tells of a pause or its end; the hub has just confirmed this one.
   hub.paused = hub.paused.filter(pause => pause.job_type !== type);
+  needsChanged();
   touch('stats');
 }
 

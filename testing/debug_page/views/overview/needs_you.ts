@@ -3,6 +3,9 @@
 
 import { hub } from '../../state/hub_state.ts';
 import { hubNow } from '../../state/hub_clock.ts';
+import { fittingOf, whatLacks } from '../../state/fitting.ts';
+import type { Job } from '../../state/job_events.ts';
+import { errorText } from '../../state/waiting_reason.ts';
 import { count, duration } from '../../text/format.ts';
 import { hrefOf } from '../../ui/route.ts';
 
@@ -68,6 +71,83 @@ function paused(): Need[] {
   }));
 }
 
+/** Jobs that no connected GPU can run, by what is missing. */
+function unworkable(): Need[] {
+  const byReason = new Map<string, Job[]>();
+  for (const job of hub.jobs.values()) {
+    if (job.status !== 'queued') continue;
+    const fitting = fittingOf(job);
+    if (fitting.connected === 0 || fitting.able > 0) continue;
+    const reason = whatLacks(job, fitting);
+    const jobs = byReason.get(reason);
+    if (jobs === undefined) byReason.set(reason, [job]);
+    else jobs.push(job);
+  }
+  return [...byReason].slice(0, LISTED_MAX).map(([reason, jobs]) => {
+    const oldest = Math.min(...jobs.map(job => job.created_at));
+    const [first] = jobs as [Job];
+    const one = jobs.length === 1;
+    return {
+      key: `unworkable ${reason}`,
+      tone: 'bad',
+      title: one ? `${first.job_id} fits no GPU here` : `${count(jobs.length)} jobs fit no GPU here`,
+      text: `${reason} · ${one ? '' : 'oldest '}waits ${duration(hubNow() - oldest)}`,
+      href: one
+        ? hrefOf('job', first.job_id)
+        : hrefOf('jobs', '', { q: `status:queued type:${first.job_type}` }),
+      link: one ? 'Job' : 'Jobs',
+    };
+  });
+}
+
+/** Failures older than this are the past; the count of all is in the numbers above. */
+const FAILED_WITHIN_MS = 15 * 60_000;
+
+/** What failed for good in the last minutes, the commonest cause first; poison is said apart. */
+function deadLetters(): Need[] {
+  const since = hubNow() - FAILED_WITHIN_MS;
+  const failed = [...hub.jobs.values()].filter(
+    job => job.status === 'failed' && (job.finished_at ?? 0) > since,
+  );
+  if (failed.length === 0) return [];
+  const causes = new Map<string, number>();
+  for (const { error } of failed) {
+    const code = errorText(error).split(':')[0] || 'unknown';
+    causes.set(code, (causes.get(code) ?? 0) + 1);
+  }
+  const common = [...causes].sort((a, b) => b[1] - a[1]).slice(0, LISTED_MAX);
+  const poison = causes.get('poison') ?? 0;
+  return [
+    {
+      key: 'dead',
+      tone: poison > 0 ? 'bad' : 'waiting',
+      title: `${count(failed.length)} dead ${failed.length === 1 ? 'letter' : 'letters'} in 15 min`,
+      text: `${common.map(([code, jobs]) => `${jobs} × ${code}`).join(', ')}${poison > 0 ? ' · poison jobs crashed several machines' : ''}`,
+      href: hrefOf('jobs', '', { q: 'status:failed' }),
+      link: 'Jobs',
+    },
+  ];
+}
+
+const MADE_EVERY_MS = 500;
+let made: { at: number; needs: Need[] } = { at: Number.NEGATIVE_INFINITY, needs: [] };
+
+/** Kept for half a second: the header and the overview ask for it, and it looks at every job held. */
 export function needsYou(): Need[] {
-  return [...nobodyToWork(), ...sickWorkers(), ...awayWithJob(), ...paused()];
+  if (performance.now() - made.at < MADE_EVERY_MS) return made.needs;
+  const needs = [
+    ...nobodyToWork(),
+    ...unworkable(),
+    ...sickWorkers(),
+    ...awayWithJob(),
+    ...deadLetters(),
+    ...paused(),
+  ];
+  made = { at: performance.now(), needs };
+  return needs;
+}
+
+/** Something was just done about one of them. */
+export function needsChanged(): void {
+  made.at = Number.NEGATIVE_INFINITY;
 }
