@@ -14,6 +14,7 @@ import { monitorRoutes } from './routes/monitor.ts';
 import { Router } from './routes/router.ts';
 import { workerRoutes } from './routes/worker.ts';
 import { Broadcaster } from './services/broadcaster.ts';
+import { Explain } from './services/explain.ts';
 import { Fleet } from './services/fleet.ts';
 import { Jobs } from './services/jobs.ts';
 import { Monitors } from './services/monitors.ts';
@@ -72,6 +73,7 @@ export class Hub {
       fleet,
       statistics,
       operations,
+      explain: new Explain(store, jobs, operations, statistics, clock),
       router: () => this.#router,
     };
     const routes = {
@@ -87,6 +89,7 @@ export class Hub {
       [...jobRoutes(services), ...hubRoutes({ ...services, stopping })],
       config,
       this.#log,
+      stopping,
     );
 
     store.onDown(why => this.#log.warn({ why }, 'Redis is away: running jobs go on, nothing new is taken'));
@@ -100,6 +103,7 @@ export class Hub {
   /** @throws Error with a sentence when Redis or the port cannot be had */
   async start(): Promise<void> {
     await this.#store.open();
+    for (const { text, quiet } of await this.#store.advice()) this.#log[quiet ? 'info' : 'warn'](text);
     await this.#statistics.start();
     await this.#fleet.dispatcher.start();
     this.#reaper.start();
@@ -113,8 +117,8 @@ export class Hub {
     this.#stopping = true;
     this.#server.closeGate();
     await this.#reaper.stop();
-    await this.#server.stop();
     this.#fleet.dispatcher.stop();
+    await this.#server.stop(() => this.#store.settled());
     // The machines of this hub are offline now; their leases run on.
     await this.#fleet.settled();
     await this.#monitors.stop();

@@ -1,3 +1,4 @@
+import type { Explanation } from '../messages/client.ts';
 import type {
   CancelAcceptedBody,
   JobAcceptedBody,
@@ -100,6 +101,11 @@ export class HubApi {
 
   job(job_id: string): Promise<JobRecord> {
     return this.#json('GET', `/jobs/${segment(job_id)}`);
+  }
+
+  /** Why a job waits. */
+  explain(job_id: string): Promise<Explanation> {
+    return this.#json('GET', `/jobs/${segment(job_id)}/explain`);
   }
 
   submit(job: SubmitFields): Promise<JobAcceptedBody> {

@@ -1,7 +1,9 @@
+import type { Explanation } from '../messages/client.ts';
 import type { AttemptRecord, JobRecord } from '../messages/job.ts';
-import { type Cli, exampleHelp, jobIdArgument } from './context.ts';
+import { type Cli, type Context, exampleHelp, jobIdArgument } from './context.ts';
 import {
   bar,
+  count,
   duration,
   fields,
   jsonText,
@@ -9,6 +11,7 @@ import {
   NOTHING,
   paint,
   percent,
+  plural,
   type Screen,
   state,
   table,
@@ -24,7 +27,7 @@ const TIMELINE_CELLS = 40;
 export function addJob(cli: Cli): void {
   cli.program
     .command('job')
-    .description('one job: state, times, attempts, params, result')
+    .description('one job: state, times, why it waits, attempts, params, result')
     .argument('<id>', 'the job_id', jobIdArgument)
     .option('--full', 'params and result uncut')
     .addHelpText('after', exampleHelp('gpuhub job render-2291:shot-7', 'gpuhub job job-123456 --format json'))
@@ -32,18 +35,31 @@ export function addJob(cli: Cli): void {
       cli.action(async (context, id: string, options: { full?: boolean }) => {
         const job = await context.hub.job(id);
         if (context.json) context.printJson(job);
-        else context.print(jobText(context.screen, job, await hubNow(context.hub), options.full));
+        else {
+          const [now, why] = await Promise.all([hubNow(context.hub), whyOf(context, job)]);
+          context.print(jobText(context.screen, job, now, why, options.full));
+        }
         return undefined;
       }),
     );
 }
 
-/** @param now by the clock of Redis */
-function jobText(screen: Screen, job: JobRecord, now: number, full = false): string {
+/** Why a waiting job waits. An older hub cannot say, and one that is in trouble need not: the job is shown all the same. */
+async function whyOf(context: Context, job: JobRecord): Promise<Explanation | null> {
+  if (job.status !== 'queued' && job.status !== 'scheduled') return null;
+  return context.hub.explain(job.job_id).catch(() => null);
+}
+
+/**
+ * @param now by the clock of Redis
+ * @param why null when it does not wait
+ */
+function jobText(screen: Screen, job: JobRecord, now: number, why: Explanation | null, full = false): string {
   const most = full || screen.width === null ? Number.POSITIVE_INFINITY : LINES_MOST;
   const sections = [
     `${state(screen, job.status)}  ${paint(screen, 'bold', visible(job.job_id))}`,
     facts(screen, job, now),
+    why === null ? '' : reasons(screen, why),
     timeline(screen, job, now),
     attempts(screen, job.attempts ?? []),
     document(screen, 'params', job.params, most),
@@ -72,6 +88,19 @@ function facts(screen: Screen, job: JobRecord, now: number): string {
     ['created', `${moment(job.created_at)} (${duration(now - job.created_at)} ago)`],
     ['due', when(job.run_at)],
     ['ended', when(job.finished_at)],
+  ]);
+}
+
+/** What keeps it waiting: its own causes and the nearest misses first, then its place and when it may start. */
+function reasons(screen: Screen, { position, eta_ms, slots_total, reasons: found }: Explanation): string {
+  const lines = found.map(({ message }) => visible(message));
+  if (lines.length === 0)
+    lines.push(`nothing keeps it: one of ${plural(slots_total, 'slot')} takes it in a moment`);
+  const [first, ...rest] = lines;
+  return fields(screen, [
+    ['waits because', `${first}${rest.map(line => `\n               ${line}`).join('')}`],
+    ['position', position === null ? null : count(position)],
+    ['may start in', eta_ms && `${duration(eta_ms.low)} – ${duration(eta_ms.high)}`],
   ]);
 }
 

@@ -67,6 +67,7 @@ export const WatchJobs = request(
   },
 );
 export const UnwatchJobs = request('unwatch_jobs', 'Stop watching jobs.', { job_ids: jobIds(WATCH_MAX) });
+export const ExplainJob = request('explain_job', 'Why a job waits.', { job_id: JobId });
 export const GetStats = request('get_stats', 'The present statistics, at most 1 s old.', {});
 
 export const JobAccepted = answer('job_accepted', 'Redis holds the job.', {
@@ -116,6 +117,48 @@ export const JobsWatched = answer(
   },
 );
 export const JobsUnwatched = answer('jobs_unwatched', 'No longer watched.', { job_ids: z.array(JobId) });
+/**
+ * The causes of the job's own, then the tests of a slot in the order in which they are made; `no_worker` stands alone, with
+ * count 0.
+ */
+export const EXPLAIN_CODES = [
+  'scheduled',
+  'queue_paused',
+  'tenant_limit',
+  'no_worker',
+  'job_type',
+  'gpu_model',
+  'vram_too_small',
+  'models',
+  'labels',
+  'gpus',
+  'quarantined',
+  'draining',
+  'rejected',
+  'busy',
+] as const;
+export type ExplainCode = (typeof EXPLAIN_CODES)[number];
+const explanation = {
+  job_id: JobId,
+  position: Count.nullable().meta({ description: 'from 1 in its line; null unless queued' }),
+  eta_ms: z
+    .object({ low: Count, high: Count })
+    .nullable()
+    .meta({ description: 'until it starts, from what was measured; null when it cannot be told' }),
+  slots_total: Count.meta({ description: 'connected slots of all hubs' }),
+  as_of: Time,
+  reasons: z.array(z.object({ code: z.enum(EXPLAIN_CODES), count: Count, message: z.string() })).meta({
+    description: 'each slot is counted once, under the first test it fails; the nearest miss first',
+  }),
+};
+export const JobExplained = answer(
+  'job_explained',
+  'Why the job waits: no reasons when it does not, or is assigned in a moment.',
+  explanation,
+);
+/** The same without the envelope. */
+export const Explanation = z.object(explanation).meta({ id: 'Explanation' });
+export type Explanation = z.infer<typeof Explanation>;
 export const StatsMessage = answer('stats', 'Statistics of all hubs.', Stats.shape);
 
 const EVENT_TEXTS: Record<EventType, string> = {

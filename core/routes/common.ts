@@ -1,5 +1,6 @@
 import type { RedisClock } from '../clock.ts';
 import type { Config } from '../config.ts';
+import type { Explain } from '../services/explain.ts';
 import type { Jobs } from '../services/jobs.ts';
 import type { Statistics } from '../services/statistics.ts';
 import type { Store } from '../store/store.ts';
@@ -11,6 +12,7 @@ export interface CommonServices {
   store: Store;
   jobs: Jobs;
   statistics: Statistics;
+  explain: Explain;
 }
 
 /** `request_id` goes back with the direct answer. */
@@ -20,7 +22,7 @@ export const reply = (message: { request_id?: string | undefined }, answer: obje
 /** The envelope of a page needs a little room as well. */
 export const pageBytes = (config: Config) => Math.floor(config.MAX_MESSAGE_BYTES * 0.95) - 1024;
 
-type Shared = 'ping' | 'cancel_job' | 'get_job' | 'list_jobs' | 'get_stats';
+type Shared = 'ping' | 'cancel_job' | 'get_job' | 'list_jobs' | 'explain_job' | 'get_stats';
 
 /** What clients and monitors may both ask. */
 export function commonRoutes({
@@ -29,6 +31,7 @@ export function commonRoutes({
   store,
   jobs,
   statistics,
+  explain,
 }: CommonServices): Pick<Handlers<'client'> & Handlers<'monitor'>, Shared> {
   return {
     // -> pong
@@ -51,6 +54,12 @@ export function commonRoutes({
     list_jobs: async (connection, message) => {
       const page = await store.list({ ...message, max_bytes: pageBytes(config) });
       connection.sendMessage(reply(message, { type: 'jobs', ...page }));
+    },
+
+    // -> job_explained | error
+    explain_job: async (connection, message) => {
+      const explanation = await explain.explain(message.job_id);
+      connection.sendMessage(reply(message, { type: 'job_explained', ...explanation }));
     },
 
     // -> stats

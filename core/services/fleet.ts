@@ -56,9 +56,10 @@ export class Fleet {
       store,
       log,
       (slot, job) => this.#assign(slot, job),
-      slot => this.#replaced(slot.machine),
+      slot => void this.#fenced(slot.machine),
     );
     store.onEffect(effect => this.#effect(effect));
+    store.onChanged(() => this.reattach());
   }
 
   onChange(listener: (change: WorkerChange, record: WorkerRecord, reason?: string) => void): void {
@@ -76,6 +77,20 @@ export class Fleet {
       for (const slot of machine.slots.values()) states[slot.status] += 1;
     }
     return states;
+  }
+
+  /** Signatures that slots of this hub turned down just now, by worker. */
+  get rejections(): Record<string, string[]> {
+    const rejections: Record<string, string[]> = {};
+    for (const machine of this.#machines.values()) {
+      for (const slot of machine.slots.values()) {
+        if (slot.rejections.size === 0) continue;
+        rejections[slot.worker_id] = [...slot.rejections]
+          .filter(([, { active }]) => active)
+          .map(([signature]) => signature);
+      }
+    }
+    return rejections;
   }
 
   /** The records that changed since the last call. */
@@ -147,7 +162,7 @@ export class Fleet {
       return;
     }
     this.#forget(connection, message.machine_id);
-    const machine = this.#build(connection, fence, message, gpus);
+    const machine = this.#build(registration, reply.at);
     const answers = new Map(ours.map((lease, i) => [lease, reply.answers[i] as HeldAnswer]));
     answer(
       running.map(lease => ({ ...lease, ...(answers.get(lease) ?? { action: 'abandon', next_output: 0 }) })),
@@ -183,7 +198,7 @@ export class Fleet {
     if (drained.length > 0) this.#sayDrain(machine, drained);
   }
 
-  #build(connection: Connection, fence: string, message: Register, gpus: Gpu[]): Machine {
+  #build({ connection, fence, message, gpus }: Registration, registered_at: number): Machine {
     const now = this.#clock.now();
     const machine: Machine = {
       machine_id: message.machine_id,
@@ -192,6 +207,8 @@ export class Fleet {
       slots: new Map(),
       version: message.version ?? null,
       connected_at: now,
+      registered_at,
+      attaching: undefined,
       gone: false,
     };
     for (const gpu of gpus) {
@@ -229,6 +246,39 @@ export class Fleet {
     machine.gone = true;
     for (const slot of machine.slots.values()) this.dispatcher.remove(slot);
     if (this.#machines.get(machine.machine_id) === machine) this.#machines.delete(machine.machine_id);
+  }
+
+  /**
+   * Says again which machines this hub has: Redis may have lost that or come back older, or other hubs took this one for
+   * dead. The sockets stay; what the machines are at, their heartbeats tell.
+   */
+  reattach(): void {
+    for (const machine of this.#machines.values()) void this.#fenced(machine);
+  }
+
+  /** Redis names another connection of the machine, or none. */
+  #fenced(machine: Machine): Promise<void> {
+    machine.attaching ??= this.#attach(machine).finally(() => {
+      machine.attaching = undefined;
+    });
+    return machine.attaching;
+  }
+
+  async #attach(machine: Machine): Promise<void> {
+    if (machine.gone) return;
+    const { machine_id, fence, registered_at } = machine;
+    // Redis is away: the next claim or heartbeat asks again.
+    const held = await this.#store.attach(machine_id, fence, registered_at).catch(() => undefined);
+    if (machine.gone) return;
+    if (held === null) return this.#replaced(machine);
+    for (const slot of machine.slots.values()) {
+      const lease = held?.get(slot.index);
+      // A lease Redis does not know stays until the worker no longer names it.
+      if (lease && lease.lease_id === slot.lease?.lease_id) slot.lease.mark = lease.mark;
+      else if (lease) slot.lease = { ...lease, signature: null };
+      this.dispatcher.settle(slot);
+      this.#tell('updated', slot);
+    }
   }
 
   /** Another connection has the machine: the newest wins. */
@@ -286,11 +336,11 @@ export class Fleet {
     const busy = [...machine.slots.values()].some(slot => slot.lease !== null);
     if (named.length === 0 && !busy) return { abandon, outputs };
 
-    const reply = await this.#store.renew(machine.machine_id, machine.fence, named.map(toHeld));
-    if (reply === null) {
-      this.#replaced(machine);
-      return { abandon: [], outputs };
-    }
+    const before = [...machine.slots.values()].flatMap(slot =>
+      slot.lease ? [{ slot, lease_id: slot.lease.lease_id }] : [],
+    );
+    const reply = await this.#renew(machine, named);
+    if (reply === null) return { abandon: [], outputs };
     named.forEach((lease, i) => {
       const { action, next_output } = reply.answers[i] as HeldAnswer;
       if (action === 'abandon') abandon.push(lease);
@@ -300,7 +350,21 @@ export class Fleet {
       }
     });
     for (const index of reply.freed) this.free(machine.slots.get(index), null);
+    const said = new Set(message.running.map(lease => lease.lease_id));
+    for (const { slot, lease_id } of before) {
+      // Neither Redis, which may have lost it, nor the worker knows of it any more.
+      if (!said.has(lease_id) && !reply.leased.includes(slot.index)) this.free(slot, lease_id);
+    }
     return { abandon, outputs };
+  }
+
+  /** Null if the machine turned out to be another connection's. */
+  async #renew(machine: Machine, named: HeldLease[]) {
+    const renew = () => this.#store.renew(machine.machine_id, machine.fence, named.map(toHeld));
+    const reply = await renew();
+    if (reply !== null || machine.gone) return reply;
+    await this.#fenced(machine);
+    return machine.gone ? null : renew();
   }
 
   #notice(machine: Machine, message: Heartbeat): void {
@@ -309,7 +373,8 @@ export class Fleet {
     for (const said of message.workers) {
       const slot = this.#ownSlot(machine, said.worker_id);
       if (!slot) continue;
-      slot.vram_total_mb = said.vram_total_mb ?? slot.vram_total_mb;
+      if (slot.profile.vram_mb === null && said.vram_total_mb != null)
+        this.#learnMemory(slot, said.vram_total_mb);
       slot.telemetry = {
         gpu_util: said.gpu_util ?? null,
         vram_used_mb: said.vram_used_mb ?? null,
@@ -319,6 +384,13 @@ export class Fleet {
       };
       this.#tell('updated', slot);
     }
+  }
+
+  /** A machine that did not say at registration how much memory a GPU has: it can run more from now on. */
+  #learnMemory(slot: Slot, vram_mb: number): void {
+    this.dispatcher.remove(slot);
+    slot.profile.vram_mb = vram_mb;
+    this.dispatcher.add(slot);
   }
 
   /** The lease is the present one, again if it had run out. An order to stop that was lost on its way is said again. */
@@ -406,8 +478,10 @@ export class Fleet {
       this.#store.finish(giveBack, () => undefined);
       return;
     }
-    if (slot.lease?.lease_id === lease_id || slot.sent === lease_id) return;
+    if (slot.lease?.lease_id === lease_id) return;
     slot.lease = { ref, lease_id, mark: null, signature };
+    // None is sent twice: a worker that is done with it no longer names it, and the lease runs out.
+    if (slot.sent === lease_id) return;
     slot.sent = lease_id;
     machine.connection.send(
       `{"type":"job_assigned","job_id":"${idOf(ref)}","lease_id":"${lease_id}","worker_id":"${slot.worker_id}","gpus":[${slot.index}],"attempt":${attempt},${body}}`,

@@ -37,25 +37,31 @@ export function isGpuModel(name: string, wanted: string): boolean {
   return have.some((_, start) => want.every((word, i) => have[start + i] === word));
 }
 
+/** What a profile lacks, by the name of the test it fails. */
+export type Misfit = 'job_type' | 'gpu_model' | 'vram_too_small' | 'models' | 'labels';
+
 /** Does a slot of this profile meet all that a job needs? */
-export function fits(profile: Profile, need: Need): boolean {
+export const fits = (profile: Profile, need: Need) => misfit(profile, need) === null;
+
+/** The first test that a slot of this profile fails, in the order of the protocol's `explain_job`, or null. */
+export function misfit(profile: Profile, need: Need): Misfit | null {
   const { min_vram_mb, gpu_model, models, labels } = need.requirements;
-  if (!profile.job_types.includes('*') && !profile.job_types.includes(need.job_type)) return false;
+  if (!profile.job_types.includes('*') && !profile.job_types.includes(need.job_type)) return 'job_type';
+  if (gpu_model !== undefined) {
+    const name = profile.gpu_name;
+    if (name === null || !gpu_model.some(wanted => isGpuModel(name, wanted))) return 'gpu_model';
+  }
   if (
     min_vram_mb !== undefined &&
     min_vram_mb > 0 &&
     (profile.vram_mb === null || profile.vram_mb < min_vram_mb)
   )
-    return false;
-  if (gpu_model !== undefined) {
-    const name = profile.gpu_name;
-    if (name === null || !gpu_model.some(wanted => isGpuModel(name, wanted))) return false;
-  }
-  if (models !== undefined && !models.every(model => profile.models.includes(model))) return false;
-  return (
-    labels === undefined ||
-    Object.entries(labels).every(([key, wanted]) => hasLabel(profile.labels, key, wanted))
-  );
+    return 'vram_too_small';
+  if (models !== undefined && !models.every(model => profile.models.includes(model))) return 'models';
+  if (labels === undefined) return null;
+  return Object.entries(labels).every(([key, wanted]) => hasLabel(profile.labels, key, wanted))
+    ? null
+    : 'labels';
 }
 
 function hasLabel(labels: Record<string, string>, key: string, wanted: string | string[]): boolean {

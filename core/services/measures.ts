@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /** How far back rates and latencies look. */
-const WINDOW_S = 60;
+export const WINDOW_S = 60;
 /** Each bucket of a histogram is this much wider than the one before: quantiles are right within 5 %. */
 const GROWTH = 1.1;
 const LOG_GROWTH = Math.log(GROWTH);

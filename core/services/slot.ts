@@ -12,6 +12,10 @@ export interface Machine {
   slots: Map<number, Slot>;
   version: string | null;
   connected_at: number;
+  /** ms of the time of Redis: of two registrations of a machine the later one counts. */
+  registered_at: number;
+  /** Under way while Redis is asked whether this is still the machine's connection. */
+  attaching: Promise<void> | undefined;
   /** No longer the machine's connection: claims that still come back are given back. */
   gone: boolean;
 }
@@ -58,7 +62,6 @@ export class Slot {
   readonly rejections = new Map<string, Rejection>();
   class_id = '';
   last_seen_at: number;
-  vram_total_mb: number | null = null;
   telemetry: WorkerRecord['telemetry'] = {
     gpu_util: null,
     vram_used_mb: null,
@@ -97,7 +100,7 @@ export class Slot {
       index: this.index,
       status: this.status,
       gpu_name: profile.gpu_name,
-      vram_mb: profile.vram_mb ?? this.vram_total_mb,
+      vram_mb: profile.vram_mb,
       job_types: profile.job_types,
       models: profile.models,
       labels: profile.labels,

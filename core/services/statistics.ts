@@ -6,9 +6,9 @@ import type { Log } from '../log.ts';
 import { JOB_STATES } from '../messages/job.ts';
 import { type Stats, WORKER_STATES } from '../messages/stats.ts';
 import type { WorkerRecord } from '../messages/worker.ts';
-import type { Store } from '../store/store.ts';
+import type { Beat, Store } from '../store/store.ts';
 import type { Fleet } from './fleet.ts';
-import { Measures, mergeWindows, perSecond, quantile, Window } from './measures.ts';
+import { Measures, mergeWindows, perSecond, quantile, Window, WINDOW_S } from './measures.ts';
 
 const BEAT_MS = 1000;
 /** A hub silent for so long is dead: its workers are offline, and nothing of it stays. */
@@ -24,6 +24,8 @@ const HubInfo = z.object({
   monitors: count,
   left_out: count,
   workers: z.record(z.string(), count),
+  /** Signatures that its slots turned down just now. */
+  rejections: z.record(z.string(), z.array(z.string())).default({}),
   window: Window,
 });
 type HubInfo = z.infer<typeof HubInfo>;
@@ -47,6 +49,10 @@ export class Statistics {
   #latest: Stats | undefined;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
+  /** What was last told of Redis's trouble. */
+  #trouble: string | null = null;
+  /** Records of workers may be wrong, ours too. */
+  #doubtful = false;
   /** Events monitors were not sent, as they came too fast. */
   left_out = 0;
 
@@ -87,9 +93,36 @@ export class Statistics {
       .map(([hub]) => hub);
   }
 
+  /** Signatures passed over just now, by worker, of all hubs; others' at most a second old. */
+  get rejections(): Map<string, Set<string>> {
+    const said = [...this.#hubs]
+      .filter(([hub]) => hub !== this.#store.hub_id)
+      .map(([, info]) => info.rejections);
+    return new Map(
+      [...said, this.#fleet.rejections].flatMap(workers =>
+        Object.entries(workers).map(([worker_id, signatures]) => [worker_id, new Set(signatures)] as const),
+      ),
+    );
+  }
+
+  /** What all hubs measured of a job type over the last minute. */
+  measured(job_type: string): { completed: number; run_ms: number; window_ms: number } {
+    const all = { completed: 0, run_ms: 0, window_ms: WINDOW_S * 1000 };
+    for (const { window } of this.#hubs.values()) {
+      if (!Object.hasOwn(window.run_by_type, job_type)) continue;
+      const [run_ms, completed] = window.run_by_type[job_type] as [number, number];
+      all.run_ms += run_ms;
+      all.completed += completed;
+    }
+    return all;
+  }
+
   async start(): Promise<void> {
     await this.beat();
-    this.#timer = setInterval(() => void this.beat(), BEAT_MS);
+    this.#timer = setInterval(() => {
+      void this.#store.probe().then(() => this.#tellTrouble());
+      void this.beat();
+    }, BEAT_MS);
   }
 
   async stop(): Promise<void> {
@@ -117,6 +150,31 @@ export class Statistics {
     return this.#running;
   }
 
+  /** Redis can stand there and refuse all work: said once when it begins and when it is over. */
+  #tellTrouble(): void {
+    const { trouble, up } = this.#store;
+    // Links that break are told where they are kept.
+    if (!up || trouble === this.#trouble) return;
+    if (trouble === null) this.#log.info('Redis takes new work again');
+    else this.#log.warn(trouble);
+    this.#trouble = trouble;
+  }
+
+  /** Redis lost what it had acknowledged, or this hub was taken for dead. */
+  #recover({ loss, returned }: Beat): void {
+    if (loss === 'empty')
+      this.#log.error(
+        'ALARM: Redis came back empty, all jobs it held are lost: machines stop their jobs, clients must submit again',
+      );
+    if (loss === 'older')
+      this.#log.error(
+        'ALARM: Redis came back older, the jobs it accepted last are lost and the last ends are undone: jobs may run again',
+      );
+    if (loss === null && !(returned && this.#beats > 0)) return;
+    this.#doubtful = true;
+    this.#fleet.reattach();
+  }
+
   async #beat(): Promise<void> {
     if (!this.#store.up) return;
     const info = this.#ownInfo();
@@ -127,6 +185,7 @@ export class Statistics {
       this.#fleet.dispatcher.classes,
     );
     this.#clock.sync(beat.now);
+    this.#recover(beat);
     this.#hubs = new Map([...beat.hubs].map(([hub, text]) => [hub, HubInfo.parse(JSON.parse(text))]));
     await this.#bury(beat.dead);
     await this.#resumeDue(beat.now);
@@ -143,17 +202,20 @@ export class Statistics {
       monitors: this.#connections.of('monitor').size,
       left_out: this.left_out,
       workers: this.#fleet.states,
+      rejections: this.#fleet.rejections,
       window: this.measures.window(),
     };
   }
 
   /** Machines of a hub that is no more: their leases run on, they are offline while they do. */
   async #bury(dead: string[]): Promise<void> {
-    if (dead.length === 0 && (this.#latest?.workers.offline ?? 1) === 0) return;
+    if (dead.length === 0 && !this.#doubtful && (this.#latest?.workers.offline ?? 1) === 0) return;
+    const doubtful = this.#doubtful;
+    this.#doubtful = false;
     const records = await this.#store.workers();
     const orphans: WorkerRecord[] = [];
     for (const record of records) {
-      if (record.hub_id === null || this.#hubs.has(record.hub_id)) continue;
+      if (record.hub_id === null || this.#isServed(record, doubtful)) continue;
       // Null: it has registered elsewhere, and its new hub writes its record.
       await this.#store.disconnect(record.machine_id, record.hub_id);
       orphans.push({ ...record, status: 'offline', hub_id: null });
@@ -161,6 +223,12 @@ export class Statistics {
     await this.#store.putWorkers(orphans);
     if (orphans.length > 0) for (const listener of this.#onDeadWorkers) listener(orphans);
     await this.#store.dropLeft([...records.filter(record => record.hub_id === null), ...orphans]);
+  }
+
+  /** Does the hub that the record names live? This one lives, but an older Redis may name machines it no longer has. */
+  #isServed({ hub_id, worker_id }: WorkerRecord, doubtful: boolean): boolean {
+    if (hub_id === this.#store.hub_id) return !doubtful || this.#fleet.slotOf(worker_id) !== undefined;
+    return hub_id !== null && this.#hubs.has(hub_id);
   }
 
   /** Drains with an end. */

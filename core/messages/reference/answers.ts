@@ -15,6 +15,7 @@ export const ANSWERS: { readonly [R in Role]: { readonly [T in TypeOf<R>]?: stri
     list_jobs: 'jobs',
     watch_jobs: 'jobs_watched',
     unwatch_jobs: 'jobs_unwatched',
+    explain_job: 'job_explained',
     get_stats: 'stats',
   },
   worker: {
@@ -36,6 +37,7 @@ export const ANSWERS: { readonly [R in Role]: { readonly [T in TypeOf<R>]?: stri
     cancel_job: 'job_cancel_accepted',
     get_job: 'job',
     list_jobs: 'jobs',
+    explain_job: 'job_explained',
     list_workers: 'workers',
     pause_queue: 'ok',
     resume_queue: 'ok',

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../../errors.ts';
-import { EventMessages } from '../client.ts';
+import { EventMessages, Explanation } from '../client.ts';
 import { JobId } from '../fields.ts';
 import {
   CancelAcceptedBody,
@@ -133,6 +133,16 @@ const PATHS: Record<string, Record<string, Operation>> = {
         },
       },
       errors: ['conflict', 'queue_full', ...JOB_FAULTS],
+    },
+  },
+  '/jobs/{job_id}/explain': {
+    get: {
+      id: 'explain_job',
+      tag: 'jobs',
+      summary: 'Why a job waits: each connected slot under the first test it fails.',
+      path: JobPath,
+      answers: { 200: json('The reasons; none when it does not wait.', Explanation) },
+      errors: JOB_FAULTS,
     },
   },
   '/jobs/{job_id}/events': {

@@ -5,6 +5,7 @@ import { CancelBody, JobPath, ListQuery, SubmitQuery } from '../../messages/http
 import { JOB_ID } from '../../messages/fields.ts';
 import { TERMINAL_EVENTS } from '../../messages/job.ts';
 import type { Broadcaster, Listener } from '../../services/broadcaster.ts';
+import type { Explain } from '../../services/explain.ts';
 import type { Accepted, Jobs } from '../../services/jobs.ts';
 import { refOf } from '../../store/keys.ts';
 import type { Store } from '../../store/store.ts';
@@ -17,6 +18,7 @@ export interface JobRouteServices {
   store: Store;
   jobs: Jobs;
   broadcaster: Broadcaster;
+  explain: Explain;
 }
 
 /** Ids in path, header and body must agree: they are the one idempotency key. */
@@ -39,7 +41,7 @@ function jobIdOf({ request, params }: Exchange, body: Record<string, unknown>): 
 
 const pathId = ({ params }: Exchange) => parse(JobPath, params).job_id;
 
-export function jobRoutes({ config, store, jobs, broadcaster }: JobRouteServices): Route[] {
+export function jobRoutes({ config, store, jobs, broadcaster, explain }: JobRouteServices): Route[] {
   const submit = async (exchange: Exchange) => {
     const { wait_ms } = parse(SubmitQuery, exchange.query);
     const body = await exchange.body();
@@ -106,6 +108,11 @@ export function jobRoutes({ config, store, jobs, broadcaster }: JobRouteServices
         const accepted = await jobs.retry(pathId(exchange));
         exchange.send(202, accepted, { Location: `/jobs/${encodeURIComponent(accepted.job_id)}` });
       },
+    },
+    {
+      method: 'GET',
+      path: '/jobs/:job_id/explain',
+      handle: async exchange => exchange.send(200, await explain.explain(pathId(exchange))),
     },
     {
       method: 'GET',
