@@ -299,6 +299,17 @@ describe('the outbox', () => {
     expect(await acked).toMatchObject({ accepted: false, code: 'stale_lease' });
     expect(worker.held).toBe(0);
   });
+
+  it('does not take what the hub says of a late output for its word on the end of the job', async () => {
+    const { peer, event } = await machine({ handler: () => 1 });
+    const lease_id = peer.assign('a');
+    const completed = await peer.next('job_completed');
+    const acked = event('job_acked');
+    // A hub died that had stored the end, and another is sent the outputs of the job once more.
+    peer.send({ type: 'job_ack', job_id: 'a', lease_id, accepted: false, code: 'stale_lease' });
+    peer.ack(completed);
+    expect(await acked).toMatchObject({ accepted: true });
+  });
 });
 
 describe('a lost connection', () => {

@@ -333,13 +333,15 @@ export class GpuhubWorker implements AsyncDisposable {
     this.#askToStop(lease, 'job_cancelled', 'cancelled', reason || 'the job was cancelled', patience);
   }
 
-  #acked({ lease_id, accepted, code }: z.infer<typeof JobAck>): void {
+  #acked({ lease_id, accepted, code, request_id }: z.infer<typeof JobAck>): void {
     const lease = this.#leases.get(lease_id);
     if (lease === undefined) return;
     if (lease.terminal === undefined) {
       if (!accepted) this.#drop(lease, 'abandoned', `the hub says ${code ?? 'no'} to this lease`);
       return;
     }
+    // It speaks of an output that came again after the hub had taken the end of the job: that has its own answer.
+    if (!accepted && request_id !== lease.terminal.request_id) return;
     this.#forget(lease);
     this.#emit({ type: 'job_acked', job: lease.job, accepted, code });
   }
