@@ -25,6 +25,10 @@ const Environment = z.object({
   REDIS_PASSWORD: z.string().optional(),
   /** A command without an answer for this long failed with an unknown outcome. */
   REDIS_COMMAND_TIMEOUT_MS: ms(100).default(5000),
+  /** What an acknowledgement promises: Redis has it, its disk has it, a replica has it. */
+  DURABILITY: z.enum(['memory', 'fsync', 'replica']).default('memory'),
+  /** How long disk or replica may take before the peer is told that the outcome is unknown. */
+  DURABILITY_TIMEOUT_MS: ms(1).default(1000),
 
   HUB_HOST: z.string().min(1).default('127.0.0.1'),
   HUB_PORT: int(0, 65535).default(8000),
@@ -68,7 +72,11 @@ const Environment = z.object({
   OUTBOX_HARD_BYTES: bytes.default(16 * 1024 * 1024),
   /** Open sockets; more are refused with 503. */
   MAX_CONNECTIONS: int(1, 1_000_000).default(50_000),
-  /** How long a stopping hub waits for answers in flight. */
+  /** New sockets a second, and as many at once; more wait, those that would wait too long are refused with 503. */
+  CONNECT_RATE: int(1, 1_000_000).default(1000),
+  /** A stopping hub spreads its goodbyes over this time at most, so that not all its peers reach the others at once. */
+  STOP_SPREAD_MS: ms(0).default(2000),
+  /** How long a stopping hub waits for answers in flight, after its goodbyes. */
   STOP_TIMEOUT_MS: ms(0).default(5000),
 });
 

@@ -25,7 +25,7 @@ async function main(): Promise<void> {
     if (stopping) return;
     stopping = true;
     log.info({ signal }, 'stopping');
-    setTimeout(() => process.exit(1), config.STOP_TIMEOUT_MS).unref();
+    setTimeout(() => process.exit(1), config.STOP_SPREAD_MS + config.STOP_TIMEOUT_MS).unref();
     await hub.stop();
     log.info('stopped');
     process.exit(0);

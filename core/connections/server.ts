@@ -7,7 +7,9 @@ import {
   STATUS_CODES,
 } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { monotonic } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { CLOSE, ERRORS, HubError } from '../errors.ts';
 import type { Log } from '../log.ts';
@@ -15,6 +17,7 @@ import { NAME } from '../messages/fields.ts';
 import { SUBPROTOCOL } from '../messages/protocol.ts';
 import type { Role } from '../messages/shared.ts';
 import { Connection, type Wire } from './connection.ts';
+import { Admission } from './admission.ts';
 import { framesOf } from './frames.ts';
 import { Registry } from './registry.ts';
 
@@ -26,6 +29,11 @@ const PATHS: Record<string, Role> = {
 /** A request line and its headers: room for a token, not for abuse. */
 const HEADER_BYTES_MAX = 16 * 1024;
 const HEADERS_TIMEOUT_MS = 10_000;
+/** Goodbyes leave in slices, and no faster than one a so many ms: a few peers need not be spread. */
+const GOODBYE_SLICES = 20;
+const GOODBYE_MS = 5;
+/** Answers of requests that came before the end may take so long before their sockets are cut. */
+const LAST_ANSWERS_MS = 500;
 /** Fragments are for streams; nobody sends one message in thousands. */
 const FRAGMENTS_MAX = 64;
 
@@ -46,6 +54,7 @@ export class GateServer {
   readonly #events: ServerEvents;
   readonly #http: Server;
   readonly #ws: WebSocketServer;
+  readonly #admission: Admission;
   #alive: NodeJS.Timeout | undefined;
   #stopping = false;
 
@@ -53,6 +62,7 @@ export class GateServer {
     this.#config = config;
     this.#log = log;
     this.#events = events;
+    this.#admission = new Admission(config.CONNECT_RATE);
     this.#http = createServer(
       { maxHeaderSize: HEADER_BYTES_MAX, headersTimeout: HEADERS_TIMEOUT_MS, noDelay: true },
       (request, response) => events.request(request, response),
@@ -88,25 +98,46 @@ export class GateServer {
     }, interval_ms / 2);
   }
 
-  /** Takes no more peers; those that are there stay until `stop`. */
+  /** Takes no more peers; those that are there stay until `stop`, and whoever asks over HTTP is told. */
   closeGate(): void {
     this.#stopping = true;
-    this.#http.close();
+    this.#admission.close();
   }
 
-  /** Tells every peer to come back later (1012) and ends what is left after a moment. */
-  async stop(): Promise<void> {
+  /**
+   * Tells every peer to come back later (1012): slice by slice with a random pause between, so that they do not all come
+   * to the next hub at once. Ends what is left after a moment.
+   *
+   * @param settled resolves when the answers in flight are there: each peer gets its own before the end
+   */
+  async stop(settled: () => Promise<void>): Promise<void> {
     this.closeGate();
     clearInterval(this.#alive);
-    for (const connection of this.connections.all()) connection.close(CLOSE.restart, 'the hub stops');
+    await this.#sayGoodbye(settled);
     await new Promise<void>(resolve => {
-      const cut = setTimeout(() => this.#http.closeAllConnections(), 500);
+      const cut = setTimeout(() => this.#http.closeAllConnections(), LAST_ANSWERS_MS);
       this.#http.closeIdleConnections();
       this.#http.close(() => {
         clearTimeout(cut);
         resolve();
       });
     });
+  }
+
+  async #sayGoodbye(settled: () => Promise<void>): Promise<void> {
+    const peers = [...this.connections.all()];
+    const size = Math.ceil(peers.length / GOODBYE_SLICES);
+    const spread_ms = Math.min(this.#config.STOP_SPREAD_MS, peers.length * GOODBYE_MS);
+    let patient = true;
+    for (let i = 0; i < peers.length; i += size) {
+      const began = monotonic();
+      // A Redis that hangs is waited for once.
+      if (patient) patient = await Promise.race([settled().then(() => true), sleep(LAST_ANSWERS_MS, false)]);
+      for (const connection of peers.slice(i, i + size)) connection.close(CLOSE.restart, 'the hub stops');
+      // From half a pause to one and a half: together they are the whole.
+      const pause_ms = (spread_ms / GOODBYE_SLICES) * (0.5 + Math.random());
+      if (i + size < peers.length) await sleep(Math.max(0, pause_ms - (monotonic() - began)));
+    }
   }
 
   #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
@@ -117,7 +148,16 @@ export class GateServer {
     } catch (error) {
       return refuse(socket, error as HubError);
     }
-    this.#ws.handleUpgrade(request, socket, head, ws => this.#connected(ws, socket, entry));
+    const enter = () => {
+      if (this.#stopping) return refuse(socket, stopping());
+      this.#ws.handleUpgrade(request, socket, head, ws => this.#connected(ws, socket, entry));
+    };
+    const retry_after_ms = this.#admission.enter(enter);
+    if (retry_after_ms !== null)
+      refuse(
+        socket,
+        new HubError('unavailable', 'too many connections at once: come back later', { retry_after_ms }),
+      );
   }
 
   /** @throws HubError when the request must not become a WebSocket */
@@ -127,12 +167,12 @@ export class GateServer {
     const role = PATHS[(request.url ?? '').split('?')[0] as string];
     if (role === undefined)
       throw new HubError('not_found', 'WebSocket paths are /ws/client, /ws/worker and /ws/monitor');
-    if (this.#stopping) throw new HubError('unavailable', 'the hub is stopping', { retry_after_ms: 1000 });
+    if (this.#stopping) throw stopping();
     checkOrigin(request, this.#config.ALLOWED_ORIGINS);
     checkSubprotocol(request);
     if (url.searchParams.has('token'))
       throw new HubError('unauthorized', 'a token in a URL is refused: it ends up in logs');
-    if (this.connections.size >= this.#config.MAX_CONNECTIONS) {
+    if (this.connections.size + this.#admission.waiting >= this.#config.MAX_CONNECTIONS) {
       throw new HubError('unavailable', 'this hub has all the connections it can take', {
         retry_after_ms: 5000,
       });
@@ -174,6 +214,8 @@ export class GateServer {
   }
 }
 
+const stopping = () => new HubError('unavailable', 'the hub is stopping', { retry_after_ms: 1000 });
+
 function wireOf(ws: WebSocket, socket: Socket): Wire {
   return {
     write: texts => void (ws.readyState === ws.OPEN && socket.write(framesOf(texts))),
@@ -207,8 +249,10 @@ function refuse(socket: Socket, error: HubError): void {
   const code = error instanceof HubError ? error.code : 'invalid_message';
   const message = error instanceof HubError ? error.message : 'a bad request';
   const body = JSON.stringify({ error: { code, message } });
+  const { retry_after_ms } = (error.details ?? {}) as { retry_after_ms?: number };
+  const later = retry_after_ms === undefined ? '' : `Retry-After: ${Math.ceil(retry_after_ms / 1000)}\r\n`;
   socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Type: application/json\r\n` +
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Type: application/json\r\n${later}` +
       `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
     () => socket.destroy(),
   );

@@ -1,3 +1,4 @@
+import type { Durability } from './durability.ts';
 import type { RedisLink } from './redis_link.ts';
 
 type Argument = string | number;
@@ -9,6 +10,9 @@ export type Done<T> = (error: Error | null, reply: T) => void;
  * side by side (measured: 16 to 32 are best, 128 loses a quarter).
  */
 const BATCH_MAX = 32;
+
+/** What is acknowledged to peers only when it is as safe as `DURABILITY` promises. */
+const LASTING: ReadonlySet<BatchKind> = new Set<BatchKind>(['submit', 'finish']);
 
 interface Operation {
   args: Argument[];
@@ -29,6 +33,7 @@ export type BatchKind = (typeof ORDER)[number];
  */
 export class Batcher {
   readonly #link: RedisLink;
+  readonly #durability: Durability;
   readonly #head: Record<BatchKind, () => Argument[]>;
   readonly #onEffects: (effects: string[], kind: BatchKind, operations: Argument[][]) => void;
   readonly #waiting = new Map<BatchKind, Operation[]>(ORDER.map(kind => [kind, []]));
@@ -37,10 +42,12 @@ export class Batcher {
   /** @param head the arguments before the first operation, by kind */
   constructor(
     link: RedisLink,
+    durability: Durability,
     head: Record<BatchKind, () => Argument[]>,
     onEffects: (effects: string[], kind: BatchKind, operations: Argument[][]) => void,
   ) {
     this.#link = link;
+    this.#durability = durability;
     this.#head = head;
     this.#onEffects = onEffects;
   }
@@ -90,12 +97,24 @@ export class Batcher {
       for (const operation of operations) operation.done(error as Error, undefined);
       return;
     }
-    for (let i = 0; i < operations.length; i++) (operations[i] as Operation).done(null, reply[0][i]);
+    // In doubt it has happened all the same, and whoever watches hears of it.
+    const doubt = this.#durability.waits && LASTING.has(kind) ? await this.#doubt() : null;
+    for (let i = 0; i < operations.length; i++) (operations[i] as Operation).done(doubt, reply[0][i]);
     if (reply[1].length > 0)
       this.#onEffects(
         reply[1],
         kind,
         operations.map(operation => operation.args),
       );
+  }
+
+  /** Null when what was written is safe, else what to tell the peer. */
+  async #doubt(): Promise<Error | null> {
+    try {
+      await this.#durability.settle();
+      return null;
+    } catch (error) {
+      return error as Error;
+    }
   }
 }

@@ -18,6 +18,15 @@ export const RETRY_AFTER_MS = 1000;
 /** Replies that say that nothing was written: Redis refused before it began. */
 const REFUSED =
   /^(OOM|MISCONF|READONLY|LOADING|NOREPLICAS|CLUSTERDOWN|MASTERDOWN|BUSY|NOAUTH|WRONGPASS|TRYAGAIN)\b/;
+/** What it means that Redis refuses all work, for people. */
+const TROUBLES: Record<string, string> = {
+  OOM: 'Redis is out of memory: running jobs go on and end, new ones are refused',
+  MISCONF: 'Redis cannot save to its disk and refuses writes',
+  READONLY: 'Redis is read-only: it is a replica now',
+  LOADING: 'Redis is loading its data',
+  NOREPLICAS: 'Redis has too few replicas and refuses writes',
+  BUSY: 'Redis is busy with a script of somebody else',
+};
 const NOT_SENT = /enableOfflineQueue|Stream isn't writeable|Connection is closed\.$/;
 
 function unavailable(outcome: 'none' | 'unknown', why: string): HubError {
@@ -74,19 +83,22 @@ function connect(config: Config, more: Options): Redis {
  * The two connections of a hub: one for commands, one that listens.
  *
  * Events: `up` and `down` (commands can, cannot be served), `message` (channel, text), `resubscribed` (hints may have
- * been missed).
+ * been missed), `changed` (another server process or another master answers: comes before `up`).
  */
 export class RedisLink extends EventEmitter<{
   up: [];
   down: [string];
   message: [string, string];
   resubscribed: [];
+  changed: [];
 }> {
   readonly #data: Redis;
   readonly #listener: Redis;
   readonly #scripts: Map<string, Script>;
   #up = false;
   #why = 'not connected yet';
+  /** Which process with which history answers; it is another one after a restart or a failover. */
+  #identity: string | null = null;
 
   constructor(config: Config, scripts: Map<string, Script>) {
     super();
@@ -97,6 +109,9 @@ export class RedisLink extends EventEmitter<{
       redis.on('error', (error: Error) => this.#fail(error.message));
     this.#data.on('close', () => this.#fail('connection closed'));
     this.#data.on('ready', () => void this.#ready());
+    this.#data.on('connect', () => {
+      if (!this.#up) this.#why = 'connected, but not ready: it may be loading its data';
+    });
     this.#listener.on('message', (channel: string, text: string) => this.emit('message', channel, text));
   }
 
@@ -135,6 +150,23 @@ export class RedisLink extends EventEmitter<{
     return this.#evaluate(name, args, true);
   }
 
+  /**
+   * Runs a script that Redis refuses as it refuses all work.
+   *
+   * @returns why it is refused, as a sentence; null if it is not
+   */
+  async trouble(name: string, args: Argument[]): Promise<string | null> {
+    try {
+      await this.#evaluateRaw(name, args, false);
+      return null;
+    } catch (error) {
+      const { message } = error as Error;
+      const code = REFUSED.exec(message)?.[1];
+      if (code === undefined) return `Redis does not answer: ${message}`;
+      return TROUBLES[code] ?? `Redis refuses all work (${code})`;
+    }
+  }
+
   /** A plain command. @throws HubError `unavailable` */
   async call(command: string, ...args: Argument[]): Promise<unknown> {
     return this.#data.call(command, ...args).catch(rethrow);
@@ -155,6 +187,10 @@ export class RedisLink extends EventEmitter<{
   }
 
   async #evaluate(name: string, args: Argument[], bytes: boolean): Promise<unknown> {
+    return this.#evaluateRaw(name, args, bytes).catch(rethrow);
+  }
+
+  async #evaluateRaw(name: string, args: Argument[], bytes: boolean): Promise<unknown> {
     const script = this.#scripts.get(name) as Script;
     const call = (command: string, what: string) =>
       bytes
@@ -169,22 +205,36 @@ export class RedisLink extends EventEmitter<{
       killPoint(name, 'told');
       return reply;
     } catch (error) {
-      if (!(error as Error).message.startsWith('NOSCRIPT')) return rethrow(error as Error);
-      return call('EVAL', script.text).catch(rethrow);
+      if (!(error as Error).message.startsWith('NOSCRIPT')) throw error;
+      return call('EVAL', script.text);
     }
   }
 
   /** Redis is there: give it the scripts first, so that a restarted one does not meet unknown hashes. */
   async #ready(): Promise<void> {
     if (this.#up) return;
+    let identity: string;
     try {
-      await Promise.all([...this.#scripts.values()].map(script => this.#data.script('LOAD', script.text)));
+      const loads = [...this.#scripts.values()].map(script => this.#data.script('LOAD', script.text));
+      [identity] = await Promise.all([this.#readIdentity(), ...loads]);
     } catch (error) {
       return this.#fail((error as Error).message);
     }
     if (this.#up || this.#data.status !== 'ready') return;
     this.#up = true;
+    const changed = this.#identity !== null && this.#identity !== identity;
+    this.#identity = identity;
+    if (changed) this.emit('changed');
     this.emit('up');
+  }
+
+  async #readIdentity(): Promise<string> {
+    const [server, replication] = await Promise.all([
+      this.#data.info('server'),
+      this.#data.info('replication'),
+    ]);
+    const field = (text: string, name: string) => new RegExp(`^${name}:(\\S*)`, 'm').exec(text)?.[1] ?? '';
+    return `${field(server, 'run_id')} ${field(replication, 'master_replid')}`;
   }
 
   #fail(why: string): void {

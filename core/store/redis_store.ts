@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import type { Config } from '../config.ts';
+import { monotonic } from '../clock.ts';
 import { randomId } from '../random_ids.ts';
 import type { FinishedState, JobRecord, WatchLevel } from '../messages/job.ts';
 import type { WorkerRecord } from '../messages/worker.ts';
 import { Batcher, type BatchKind, type Done } from './batcher.ts';
 import { sameContent } from './content.ts';
+import { adviseOn, Durability } from './durability.ts';
 import { parseEffect } from './effects.ts';
 import { checkLayout } from './layout.ts';
 import { keyOf, type KeyName, refOf } from './keys.ts';
@@ -50,6 +52,9 @@ const jitter = () => (0.8 + 0.4 * Math.random()).toFixed(3);
 const REAP_MAX = 100;
 const TRIM_MAX = 100;
 
+/** A Redis silent for so long counts as in trouble, though its link stands. */
+const SILENT_MS = 1500;
+
 /** `hub:` and the id, so that Lua can tell a hub from an application that submits by itself. */
 export const makeHubId = () => `h_${randomBytes(6).toString('hex')}`;
 
@@ -66,11 +71,18 @@ export class RedisStore implements Store {
   readonly #config: Config;
   readonly #shares_layout: boolean;
   readonly #link: RedisLink;
+  readonly #durability: Durability;
   readonly #batch: Batcher;
   /** Starts by lease that Redis has not answered yet. */
   readonly #starts = new Map<string, object>();
   readonly #effects: ((effect: Effect) => void)[] = [];
   readonly #wakes: ((signature: string) => void)[] = [];
+  /** Why Redis refuses new work, as it last said. */
+  #refusal: string | null = null;
+  /** When it was asked, while it has not answered. */
+  #probed_at: number | null = null;
+  /** The last arrival number Redis gave, as of the last beat. */
+  #arrival = 0;
 
   constructor(config: Config, options: StoreOptions = {}) {
     this.hub_id = options.hub_id ?? makeHubId();
@@ -79,10 +91,12 @@ export class RedisStore implements Store {
     this.#link = new RedisLink(config, loadScripts(config, SHARD, options));
     const hub = () => [this.hub_id];
     const head = { submit: hub, fit: hub, report: hub, claim: hub, finish: () => [this.hub_id, jitter()] };
-    this.#batch = new Batcher(this.#link, head, (texts, kind, operations) =>
+    this.#durability = new Durability(config, (command, ...args) => this.#link.call(command, ...args));
+    this.#batch = new Batcher(this.#link, this.#durability, head, (texts, kind, operations) =>
       this.#applyBatch(texts, kind, operations),
     );
     this.#link.on('message', (channel, text) => this.#heard(channel, text));
+    this.#link.on('changed', () => this.#changed());
   }
 
   get up(): boolean {
@@ -93,8 +107,34 @@ export class RedisStore implements Store {
     return this.#link.why;
   }
 
+  get trouble(): string | null {
+    if (!this.up) return `Redis is away: ${this.why}`;
+    const silent_ms = this.#probed_at === null ? 0 : monotonic() - this.#probed_at;
+    if (silent_ms > SILENT_MS) return `Redis has not answered for ${Math.round(silent_ms / 1000)} s`;
+    return this.#refusal ?? this.#durability.fault;
+  }
+
+  async probe(): Promise<void> {
+    if (!this.up || this.#probed_at !== null) return;
+    this.#probed_at = monotonic();
+    this.#refusal = await this.#link.trouble('probe', [this.hub_id]);
+    this.#probed_at = null;
+  }
+
+  async settled(): Promise<void> {
+    this.#batch.flush();
+    // Answers come in the order of what was asked.
+    if (this.up) await this.#link.call('PING').catch(() => undefined);
+    if (this.#durability.waits) await this.#durability.settle().catch(() => undefined);
+  }
+
+  advice() {
+    return adviseOn((command, ...args) => this.#link.call(command, ...args));
+  }
+
   async open(): Promise<void> {
     await this.#link.open([key('hub', this.hub_id), key('wake')]);
+    await this.#durability.prepare();
     if (this.#shares_layout) await checkLayout(this.#link, key, this.#config);
   }
 
@@ -113,6 +153,16 @@ export class RedisStore implements Store {
 
   onDown(listener: (why: string) => void): void {
     this.#link.on('down', listener);
+  }
+
+  onChanged(listener: () => void): void {
+    this.#link.on('changed', listener);
+  }
+
+  /** Machines could not renew meanwhile, and the promise of `DURABILITY` may be another server's. */
+  #changed(): void {
+    this.#run('hold', []).catch(() => undefined);
+    void this.#durability.again();
   }
 
   onWake(listener: (signature: string) => void): void {
@@ -196,8 +246,14 @@ export class RedisStore implements Store {
     running: Held[],
   ): Promise<Registered> {
     const args = [machine_id, connection, indexes.join(','), ...pairs(running)];
-    const [, answers, fields] = (await this.#run('register', args)) as [string, AnswerReply[], string[]];
-    const registered: Registered = { answers: answers.map(toAnswer), slots: new Map(), drained: new Map() };
+    const reply = await this.#run('register', args);
+    const [, answers, fields, at] = reply as [string, AnswerReply[], string[], number];
+    const registered: Registered = {
+      answers: answers.map(toAnswer),
+      slots: new Map(),
+      drained: new Map(),
+      at,
+    };
     for (let i = 0; i < fields.length; i += 2) {
       const [field, value] = [fields[i] as string, fields[i + 1] as string];
       const index = Number(field.slice(1));
@@ -207,10 +263,20 @@ export class RedisStore implements Store {
     return registered;
   }
 
+  async attach(machine_id: string, connection: string, registered_at: number) {
+    const reply = await this.#run('attach', [machine_id, connection, registered_at]);
+    const [present, fields] = reply as [number, string[]];
+    if (present === 0) return null;
+    const slots: Registered['slots'] = new Map();
+    for (let i = 0; i < fields.length; i += 2)
+      slots.set(Number((fields[i] as string).slice(1)), toSlot(fields[i + 1] as string));
+    return slots;
+  }
+
   async renew(machine_id: string, connection: string, running: Held[]) {
     const reply = await this.#run('renew', [machine_id, connection, ...pairs(running)]);
-    const [fenced, answers, freed] = reply as [number, AnswerReply[], number[]];
-    return fenced === 1 ? null : { answers: answers.map(toAnswer), freed };
+    const [fenced, answers, freed, leased] = reply as [number, AnswerReply[], number[], number[]];
+    return fenced === 1 ? null : { answers: answers.map(toAnswer), freed, leased: leased.sort() };
   }
 
   async disconnect(machine_id: string, connection: string): Promise<number[] | null> {
@@ -355,8 +421,20 @@ export class RedisStore implements Store {
 
   async beat(info: string, has_monitor: boolean, dead_after_ms: number, classes: string[]): Promise<Beat> {
     const reply = await this.#run('beat', [info, has_monitor ? 1 : 0, dead_after_ms, ...classes]);
-    const [now, dead, hubs] = reply as [number, string[], string[]];
-    return { now, dead, hubs: toMap(hubs) };
+    const [now, dead, hubs, added, has_layout, arrival] = reply as [
+      number,
+      string[],
+      string[],
+      number,
+      number,
+      string,
+    ];
+    const before = this.#arrival;
+    this.#arrival = Number(arrival);
+    const loss = has_layout === 0 ? 'empty' : this.#arrival < before ? 'older' : null;
+    // What all hubs must share is theirs to say again.
+    if (loss === 'empty' && this.#shares_layout) await checkLayout(this.#link, key, this.#config);
+    return { now, dead, hubs: toMap(hubs), returned: added === 1, loss };
   }
 
   async leave(): Promise<void> {

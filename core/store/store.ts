@@ -2,6 +2,7 @@ import type { FinishedState, JobRecord, StateFilter, WatchLevel } from '../messa
 import type { WorkerRecord } from '../messages/worker.ts';
 import type { Done } from './batcher.ts';
 import type { Content } from './content.ts';
+import type { Advice } from './durability.ts';
 import type { Effect } from './effects.ts';
 import type { Letter, StoredJob } from './records.ts';
 
@@ -89,6 +90,8 @@ export interface Registered {
   slots: Map<number, Held & { mark: 'x' | 't' | null }>;
   /** Slots an operator drained, with why (JSON). */
   drained: Map<number, string>;
+  /** ms of the time of Redis. */
+  at: number;
 }
 
 export interface ListFilter {
@@ -107,6 +110,10 @@ export interface Beat {
   now: number;
   dead: string[];
   hubs: Map<string, string>;
+  /** The others had taken this hub for dead, or never knew it. */
+  returned: boolean;
+  /** Redis lost everything, or comes from an earlier time than before. */
+  loss: 'empty' | 'older' | null;
 }
 
 export interface StoredOutput {
@@ -133,14 +140,24 @@ export interface Store {
   /** Can Redis serve now? If not, why. */
   readonly up: boolean;
   readonly why: string;
+  /** Why new work cannot be taken now, as a sentence; null if it can, as far as `probe` found. */
+  readonly trouble: string | null;
 
   /** Connects, and checks that this hub may share what is in Redis. @throws Error with a sentence when it may not */
   open(): Promise<void>;
   close(): void;
+  /** What about this Redis may lose jobs. */
+  advice(): Promise<Advice[]>;
+  /** Asks whether Redis takes new work; `trouble` tells. Never throws. */
+  probe(): Promise<void>;
+  /** All that was sent to Redis before has been answered or has failed. Never throws. */
+  settled(): Promise<void>;
   onEffect(listener: (effect: Effect) => void): void;
   /** Told when Redis can be served again: hints may have been missed. */
   onUp(listener: () => void): void;
   onDown(listener: (why: string) => void): void;
+  /** Another server process answers than before, perhaps with older data. Told before `onUp`. */
+  onChanged(listener: () => void): void;
   /** A queue somewhere got a job, or something was paused or resumed. */
   onWake(listener: (signature: string) => void): void;
 
@@ -157,12 +174,19 @@ export interface Store {
 
   /** Makes the connection the machine's only one; what it does not name goes back to the queue. */
   register(machine_id: string, connection: string, indexes: number[], running: Held[]): Promise<Registered>;
-  /** Renews the leases named. Null if another connection registered the machine. */
+  /**
+   * Makes the connection the machine's again where Redis lost or forgot it, unless the machine registered elsewhere later.
+   *
+   * @param registered_at ms, as `register` said
+   * @returns the slots with a lease, or null if another connection has the machine
+   */
+  attach(machine_id: string, connection: string, registered_at: number): Promise<Registered['slots'] | null>;
+  /** Renews the leases named. `leased`: the slots that have one now. Null if it is not the machine's connection. */
   renew(
     machine_id: string,
     connection: string,
     running: Held[],
-  ): Promise<{ answers: HeldAnswer[]; freed: number[] } | null>;
+  ): Promise<{ answers: HeldAnswer[]; freed: number[]; leased: number[] } | null>;
   /** The socket is gone. Answers the slots that still have a lease, or null if it was not the machine's connection. */
   disconnect(machine_id: string, connection: string): Promise<number[] | null>;
 

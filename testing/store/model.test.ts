@@ -300,7 +300,10 @@ function compareJob(model: Model, real: Real, id: string, raw: RawJob): void {
 function compareMachine(model: Model, id: string, fields: Record<string, string>): void {
   const machine = model.machine(id);
   const expected: Record<string, string> = {};
-  if (machine.connection !== null) expected['conn'] = machine.connection;
+  if (machine.connection !== null) {
+    expected['conn'] = machine.connection;
+    expected['at'] = fields['at'] ?? 'the time of registration';
+  }
   for (const [index, { lease_id, job_id, mark }] of machine.slots)
     expected[`s${index}`] = [lease_id, refOf(job_id), ...(mark === null ? [] : [mark])].join(' ');
   for (const index of machine.drained) expected[`o${index}`] = fields[`o${index}`] ?? 'drained';
@@ -742,6 +745,27 @@ const crashes = fc.tuple(machines, slots).map(
     }),
 );
 
+/** A hub says that it has the machine still, as after an outage. */
+const attaches = fc.tuple(machines, connections, fc.boolean(), twice).map(
+  ([machine, connection, later, again]) =>
+    new Step(
+      `${connection} says again that it has ${machine}, ${later ? 'as the newest' : 'from long ago'}`,
+      model => async real => {
+        const at = later ? Number.MAX_SAFE_INTEGER : 0;
+        const answer = await real.store.attach(machine, connection, at);
+        const kept = model.attach(machine, connection, later);
+        const expected =
+          kept &&
+          [...kept].map(([index, { lease_id, job_id, mark }]) => [
+            index,
+            { lease_id, ref: refOf(job_id), mark },
+          ]);
+        expect(answer && [...answer].sort(), 'the slots it finds').toEqual(expected && expected.sort());
+      },
+      again,
+    ),
+);
+
 const fits = fc.tuple(fc.constantFrom(...Object.keys(CLASSES)), fc.nat(4), twice).map(
   ([id, n, again]) =>
     new Step(
@@ -798,6 +822,7 @@ const COMMANDS: fc.Arbitrary<Step>[] = [
   ...often(5, losses),
   disconnects,
   crashes,
+  attaches,
   ...often(2, fits),
   ...often(2, trims),
   purges,

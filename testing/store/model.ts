@@ -532,15 +532,25 @@ export class Model {
     machine_id: string,
     connection: string,
     running: Held[],
-  ): { answers: HeldAnswer[]; freed: number[] } | null {
+  ): { answers: HeldAnswer[]; freed: number[]; leased: number[] } | null {
     const machine = this.machine(machine_id);
     if (machine.connection !== connection) return null;
+    const before = [...machine.slots.keys()];
     const lost = [...machine.slots].filter(([, { mark }]) => mark === 'x');
     const answers = running.map(held => this.#hold(held, machine_id).answer);
     const named = new Set(running.map(held => held.lease_id));
     const freed = lost.filter(([, { lease_id }]) => !named.has(lease_id)).map(([index]) => index);
     for (const index of freed) machine.slots.delete(index);
-    return { answers, freed: freed.sort() };
+    const leased = before.filter(index => !freed.includes(index));
+    return { answers, freed: freed.sort(), leased: leased.sort() };
+  }
+
+  /** @param later did this connection register after the one that is known? */
+  attach(machine_id: string, connection: string, later: boolean): Machine['slots'] | null {
+    const machine = this.machine(machine_id);
+    if (machine.connection !== null && machine.connection !== connection && !later) return null;
+    machine.connection = connection;
+    return machine.slots;
   }
 
   /** @param connection or the id of a hub that died: any of its connections */

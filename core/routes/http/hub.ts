@@ -58,13 +58,20 @@ export function hubRoutes({ store, operations, statistics, stopping }: HubRouteS
         exchange.send(202, { worker_ids: await operations.drain({ worker_id: pathId(exchange) }, null) }),
     },
     { method: 'GET', path: '/stats', handle: exchange => exchange.send(200, statistics.stats) },
-    { method: 'GET', path: '/healthz', open: true, handle: exchange => exchange.send(200, { ok: true }) },
+    {
+      method: 'GET',
+      path: '/healthz',
+      open: true,
+      last: true,
+      handle: exchange => exchange.send(200, { ok: true }),
+    },
     {
       method: 'GET',
       path: '/readyz',
       open: true,
+      last: true,
       handle: exchange => {
-        const reason = stopping() ? 'the hub is stopping' : store.up ? null : `Redis is away: ${store.why}`;
+        const reason = stopping() ? 'the hub is stopping' : store.trouble;
         exchange.send(
           reason === null ? 200 : 503,
           { ready: reason === null, reason },

@@ -22,6 +22,8 @@ export interface Route {
   path: string;
   /** May any page read it? Only what carries nothing secret. */
   open?: boolean;
+  /** Is it answered also by a hub that stops? */
+  last?: boolean;
   handle(exchange: Exchange): void | Promise<void>;
 }
 
@@ -37,11 +39,13 @@ export class HttpRouter {
   readonly #routes: (Route & { segments: string[] })[];
   readonly #config: Config;
   readonly #log: Log;
+  readonly #stopping: () => boolean;
 
-  constructor(routes: Route[], config: Config, log: Log) {
+  constructor(routes: Route[], config: Config, log: Log, stopping: () => boolean) {
     this.#routes = routes.map(route => ({ ...route, segments: route.path.split('/') }));
     this.#config = config;
     this.#log = log;
+    this.#stopping = stopping;
   }
 
   handle(request: IncomingMessage, response: ServerResponse): void {
@@ -76,6 +80,8 @@ export class HttpRouter {
     }
     if (url.searchParams.has('token'))
       throw new HubError('unauthorized', 'a token in a URL is refused: it ends up in logs');
+    if (this.#stopping() && !found.last)
+      throw new HubError('unavailable', 'the hub is stopping: ask another', { outcome: 'none' });
     await found.handle({
       request,
       response,

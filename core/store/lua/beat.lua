@@ -4,9 +4,10 @@
 --
 -- KEYS  the shard's tag
 -- ARGV  hub, its info (JSON), 1 if it has a monitor, ms after which a silent hub is dead, then classes
--- REPLY {now, dead hubs, {hub, info, …} of the living}
+-- REPLY {now, dead hubs, {hub, info, …} of the living, 1 if this hub was not among them before, 1 if Redis holds the
+--       layout that the first hub wrote, the last arrival number}
 local HOUR_MS = 3600000
-redis.call('ZADD', K.hubs, now, ME)
+local new = redis.call('ZADD', K.hubs, now, ME)
 redis.call('HSET', K.hub_info, ME, ARGV[2])
 redis.call(ARGV[3] == '1' and 'SADD' or 'SREM', K.monitors, ME)
 
@@ -27,4 +28,14 @@ for _, class in ipairs(redis.call('ZRANGEBYSCORE', K.classes, '-inf', now - HOUR
   redis.call('HDEL', K.seen, class)
   redis.call('DEL', K.fit .. class, K.heads .. class)
 end
-return { { now, dead, redis.call('HGETALL', K.hub_info) }, effects }
+return {
+  {
+    now,
+    dead,
+    redis.call('HGETALL', K.hub_info),
+    new,
+    redis.call('EXISTS', K.layout),
+    redis.call('GET', K.clock) or '0',
+  },
+  effects,
+}

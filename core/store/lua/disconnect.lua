@@ -11,7 +11,7 @@ local conn = redis.call('HGET', key, 'conn')
 if not conn or (conn ~= ARGV[3] and string.match(conn, '^[^:]+') ~= ARGV[3]) then
   return { { 0, {} }, effects }
 end
-redis.call('HDEL', key, 'conn')
+redis.call('HDEL', key, 'conn', 'at')
 local record, held = redis.call('HGETALL', key), {}
 for i = 1, #record, 2 do
   if string.match(record[i], '^s%d') then

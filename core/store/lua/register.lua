@@ -5,11 +5,11 @@
 --
 -- KEYS  the shard's tag
 -- ARGV  hub, machine, connection, slot indexes by comma, then pairs: ref, lease
--- REPLY {the connection before or '', for each pair {action, next output}, slot fields as they are now}
+-- REPLY {the connection before or '', for each pair {action, next output}, slot fields as they are now, ms of the time}
 local machine, conn = ARGV[2], ARGV[3]
 local key = K.machine .. machine
 local before = redis.call('HGET', key, 'conn') or ''
-redis.call('HSET', key, 'conn', conn)
+redis.call('HSET', key, 'conn', conn, 'at', digits(now))
 -- A fence is <hub>:<connection>.<n>: the same socket may register again.
 if before ~= '' and string.match(before, '^[^.]+') ~= string.match(conn, '^[^.]+') then
   send(string.match(before, '^[^:]+'), table.concat({ 'replaced', machine, before }, '\n'))
@@ -70,4 +70,4 @@ for i = 1, #record, 2 do
     slots[#slots + 1] = held
   end
 end
-return finish_script({ before, answers, slots })
+return finish_script({ before, answers, slots, now })

@@ -5,7 +5,7 @@
 --
 -- KEYS  the shard's tag
 -- ARGV  hub, machine, connection, then pairs: ref, lease
--- REPLY {fenced 0 or 1, for each pair {action, next output}, indexes of the slots that got free}
+-- REPLY {fenced 0 or 1, for each pair {action, next output}, indexes of the slots that got free, of those with a lease}
 local machine, conn = ARGV[2], ARGV[3]
 local record = redis.call('HGETALL', K.machine .. machine)
 local slots = {}
@@ -13,7 +13,7 @@ for i = 1, #record, 2 do
   slots[record[i]] = record[i + 1]
 end
 if slots.conn ~= conn then
-  return { { 1, {}, {} }, effects }
+  return { { 1, {}, {}, {} }, effects }
 end
 
 local answers, named = {}, {}
@@ -23,12 +23,17 @@ for i = 4, #ARGV, 2 do
   answers[#answers + 1] = { action, next_output }
 end
 
-local freed = {}
+local freed, leased = {}, {}
 for field, held in pairs(slots) do
-  local lease = string.match(held, '^(%S+) %S+ x$')
-  if string.sub(field, 1, 1) == 's' and lease and not named[lease] then
-    redis.call('HDEL', K.machine .. machine, field)
-    freed[#freed + 1] = tonumber(string.sub(field, 2))
+  if string.match(field, '^s%d') then
+    local index = tonumber(string.sub(field, 2))
+    local lost = string.match(held, '^(%S+) %S+ x$')
+    if lost and not named[lost] then
+      redis.call('HDEL', K.machine .. machine, field)
+      freed[#freed + 1] = index
+    else
+      leased[#leased + 1] = index
+    end
   end
 end
-return finish_script({ 0, answers, freed })
+return finish_script({ 0, answers, freed, leased })
