@@ -1,0 +1,13 @@
+/** All scenarios, and the faults of the list that none of them can bring about here. */
+import { HUBS } from './scenarios/hubs.ts';
+import { WORKERS } from './scenarios/workers.ts';
+import type { Scenario } from './scenario.ts';
+
+export const SCENARIOS: readonly Scenario[] = [...HUBS, ...WORKERS];
+
+/** By the number of the fault: why no scenario has it. */
+export const NOT_RUN: Readonly<Record<number, string>> = {
+  4: 'a GPU process of its own is not built yet: a handler of the SDK runs in the process of the worker',
+  19: 'Redis Sentinel is not supported yet: one Redis is one shard',
+  20: 'Redis Cluster is not supported yet: one Redis is one shard',
+};
