@@ -5,6 +5,7 @@ import { JobView } from './views/jobs/job_view.tsx';
 import { JobsView } from './views/jobs/jobs_view.tsx';
 import { MachinesView } from './views/machines/machines_view.tsx';
 import { OverviewView } from './views/overview/overview_view.tsx';
+import { Help } from './ui/help.tsx';
 import { type Route, useRoute } from './ui/route.ts';
 
 function Body({ route }: { route: Route }) {
@@ -30,6 +31,7 @@ export function App() {
     <>
       <Header page={route.page} />
       <AwayBanner />
+      <Help />
       <main class={`view view-${route.page}`}>
         <Body route={route} />
       </main>

@@ -41,7 +41,8 @@ function flush(): void {
   for (const listener of called) listener();
 }
 
-function listen(topics: readonly Topic[], listener: () => void): () => void {
+/** Calls back once a redraw in which one of these topics changed; for what draws without components. */
+export function listen(topics: readonly Topic[], listener: () => void): () => void {
   for (const topic of topics) {
     const set = listeners.get(topic) ?? new Set();
     listeners.set(topic, set.add(listener));

@@ -3,21 +3,32 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { link } from '../net/hub_link.ts';
 import { Text } from '../text/text.tsx';
 
+/** Something the person is asked to write before it is done. */
+export interface Ask {
+  label: string;
+  /** What stands in the field at first. */
+  value: string;
+  number?: { min: number; max: number };
+}
+
 interface ActionProps {
   children: ComponentChildren;
-  /** Does it; what it resolves to is said beside the button. */
-  run: () => Promise<string | undefined>;
+  /** Does it, with what was written; what it resolves to is said beside the button. */
+  run: (text: string) => Promise<string | undefined>;
   /** What it costs, asked before it is done. */
   confirm?: string | undefined;
+  ask?: Ask | undefined;
   label?: string;
   danger?: boolean;
+  /** Presses it, outside of fields; printed on it. */
+  hotKey?: string | undefined;
 }
 
 type Said = { text: string; bad: boolean } | undefined;
 const SAID_MS = 6000;
 
 /** A button for something the hub does. It changes nothing by itself: the state changes when the hub says so. */
-export function Action({ children, run, confirm, label, danger = false }: ActionProps) {
+export function Action({ children, run, confirm, ask, label, danger = false, hotKey }: ActionProps) {
   const [step, setStep] = useState<'ready' | 'asking' | 'doing'>('ready');
   const [said, setSaid] = useState<Said>();
   const mounted = useRef(true);
@@ -28,10 +39,10 @@ export function Action({ children, run, confirm, label, danger = false }: Action
     return () => clearTimeout(timer);
   }, [said]);
 
-  const act = async () => {
+  const act = async (text: string) => {
     setStep('doing');
-    const outcome = await run().then(
-      text => (text === undefined ? undefined : { text, bad: false }),
+    const outcome = await run(text).then(
+      told => (told === undefined ? undefined : { text: told, bad: false }),
       (error: Error) => ({ text: error.message, bad: true }),
     );
     if (!mounted.current) return;
@@ -41,17 +52,7 @@ export function Action({ children, run, confirm, label, danger = false }: Action
 
   const live = link.state === 'live';
   if (step === 'asking') {
-    return (
-      <span class="action asking">
-        <span>{confirm}</span>
-        <button type="button" class={danger ? 'danger' : 'primary'} onClick={() => void act()}>
-          Yes
-        </button>
-        <button type="button" onClick={() => setStep('ready')}>
-          No
-        </button>
-      </span>
-    );
+    return <Question confirm={confirm} ask={ask} danger={danger} onYes={act} onNo={() => setStep('ready')} />;
   }
   return (
     <span class="action">
@@ -61,9 +62,11 @@ export function Action({ children, run, confirm, label, danger = false }: Action
         class={danger ? 'danger' : ''}
         disabled={!live || step === 'doing'}
         title={live ? undefined : 'not connected to the hub'}
-        onClick={() => (confirm === undefined ? void act() : setStep('asking'))}
+        data-key={hotKey}
+        onClick={() => (confirm === undefined && ask === undefined ? void act('') : setStep('asking'))}
       >
         {children}
+        {hotKey !== undefined && <kbd>{hotKey}</kbd>}
       </button>
       {said !== undefined && (
         <span role="status" class={said.bad ? 'tone-bad' : 'muted'}>
@@ -71,5 +74,53 @@ export function Action({ children, run, confirm, label, danger = false }: Action
         </span>
       )}
     </span>
+  );
+}
+
+interface QuestionProps {
+  confirm: string | undefined;
+  ask: Ask | undefined;
+  danger: boolean;
+  onYes: (text: string) => Promise<void>;
+  onNo: () => void;
+}
+
+function Question({ confirm, ask, danger, onYes, onNo }: QuestionProps) {
+  const [text, setText] = useState(ask?.value ?? '');
+  const form = useRef<HTMLFormElement>(null);
+  useEffect(() => form.current?.querySelector<HTMLElement>('input, button')?.focus(), []);
+  const submit = (event: Event) => {
+    event.preventDefault();
+    void onYes(text);
+  };
+  return (
+    <form
+      ref={form}
+      class="action asking"
+      onSubmit={submit}
+      onKeyDown={event => {
+        if (event.key === 'Escape') onNo();
+      }}
+    >
+      {confirm !== undefined && <span>{confirm}</span>}
+      {ask !== undefined && (
+        <label>
+          {ask.label}{' '}
+          <input
+            required
+            maxLength={1000}
+            value={text}
+            {...(ask.number === undefined ? { size: 22 } : { type: 'number', ...ask.number })}
+            onInput={event => setText(event.currentTarget.value)}
+          />
+        </label>
+      )}
+      <button type="submit" class={danger ? 'danger' : 'primary'}>
+        Yes
+      </button>
+      <button type="button" onClick={onNo}>
+        No
+      </button>
+    </form>
   );
 }

@@ -2,11 +2,18 @@ import { useState } from 'preact/hooks';
 
 const SAID_MS = 1500;
 
-export function CopyButton({ text, label }: { text: string; label: string }) {
+interface CopyButtonProps {
+  /** Made only when it is asked for: it may be large. */
+  text: () => string;
+  label: string;
+  hotKey?: string;
+}
+
+export function CopyButton({ text, label, hotKey }: CopyButtonProps) {
   const [said, setSaid] = useState('');
   const copy = async () => {
     // The clipboard exists only in secure contexts: not on http of another machine.
-    const done = await navigator.clipboard?.writeText(text).then(
+    const done = await navigator.clipboard?.writeText(text()).then(
       () => true,
       () => false,
     );
@@ -14,8 +21,9 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
     setTimeout(() => setSaid(''), SAID_MS);
   };
   return (
-    <button type="button" class="quiet" onClick={() => void copy()}>
+    <button type="button" class="quiet" data-key={hotKey} onClick={() => void copy()}>
       {said || label}
+      {hotKey !== undefined && said === '' && <kbd>{hotKey}</kbd>}
     </button>
   );
 }

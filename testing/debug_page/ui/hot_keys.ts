@@ -1,14 +1,17 @@
-// `/` finds, `g` then a letter goes to a view, `t` changes the theme. Off inside fields.
+// `/` finds, `g` then a letter goes to a view, `t` changes the theme, `?` says all keys. Off inside fields.
 
+import { isHelpOpen, toggleHelp } from './help.tsx';
 import { go, readRoute, type View } from './route.ts';
 import { toggleTheme } from './theme.ts';
 
 const VIEW_KEYS: Record<string, View> = { o: 'overview', m: 'machines', j: 'jobs', c: 'console' };
 const SEQUENCE_MS = 1500;
 
-function inField(target: EventTarget | null): boolean {
+/** Where keys are written, not pressed. */
+export function inField(target: EventTarget | null): boolean {
   return (
-    target instanceof HTMLElement && target.closest('input, textarea, select, [contenteditable]') !== null
+    target instanceof HTMLElement &&
+    target.closest('input:not([type=checkbox]), textarea, select, [contenteditable]') !== null
   );
 }
 
@@ -28,6 +31,23 @@ function focusFilter(): void {
   select(FRAMES_WAITED);
 }
 
+/** Buttons have their keys printed on them, and named in `data-key`. */
+function press(event: KeyboardEvent): void {
+  const named = document.querySelectorAll<HTMLButtonElement>('main [data-key]');
+  const button = [...named].find(one => one.dataset['key'] === event.key && !one.disabled);
+  if (button === undefined) return;
+  event.preventDefault();
+  button.click();
+}
+
+/** Back to the list that the detail belongs to. */
+function escape(): void {
+  const { page } = readRoute(location.hash);
+  if (isHelpOpen()) toggleHelp();
+  else if (page === 'job') go('jobs');
+  else if (page === 'worker') go('machines');
+}
+
 export function startHotKeys(): void {
   let sawG = 0;
   addEventListener('keydown', event => {
@@ -45,6 +65,8 @@ export function startHotKeys(): void {
     else if (event.key === '/') {
       event.preventDefault();
       focusFilter();
-    }
+    } else if (event.key === '?') toggleHelp();
+    else if (event.key === 'Escape') escape();
+    else press(event);
   });
 }

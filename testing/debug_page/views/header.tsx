@@ -3,6 +3,7 @@ import { link } from '../net/hub_link.ts';
 import { hub } from '../state/hub_state.ts';
 import { useLive } from '../state/live.ts';
 import { short } from '../text/format.ts';
+import { toggleHelp } from '../ui/help.tsx';
 import { hrefOf, type Route, VIEWS, type View } from '../ui/route.ts';
 import { toggleTheme } from '../ui/theme.ts';
 import { needsYou } from './overview/needs_you.ts';
@@ -45,6 +46,9 @@ export function Header({ page }: { page: Route['page'] }) {
       <button type="button" class="quiet theme" title="light or dark" onClick={toggleTheme}>
         <kbd>t</kbd>
         <span class="wide-only"> theme</span>
+      </button>
+      <button type="button" class="quiet wide-only" title="all keys" onClick={toggleHelp}>
+        <kbd>?</kbd> keys
       </button>
       <Pill />
     </header>

@@ -37,7 +37,7 @@ export function FrameDetail({ entry, onGo }: FrameDetailProps) {
             Send again
           </button>
         )}
-        <CopyButton text={entry.raw} label="copy raw" />
+        <CopyButton text={() => entry.raw} label="copy raw" />
       </div>
       {value === undefined ? (
         <pre class="mono">

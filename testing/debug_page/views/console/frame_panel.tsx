@@ -48,7 +48,7 @@ export function FramePanel() {
           <button type="button" aria-pressed={paused} onClick={toggle}>
             {paused ? `‖ paused · ${count(frameLog.all().length - frames.length)} more` : '‖ pause'}
           </button>
-          <CopyButton text={shown.map(one => one.raw).join('\n')} label="copy" />
+          <CopyButton text={() => shown.map(one => one.raw).join('\n')} label="copy" />
           <button type="button" class="quiet" onClick={() => frameLog.clear()}>
             clear
           </button>

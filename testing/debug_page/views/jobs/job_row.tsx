@@ -13,16 +13,31 @@ interface RowProps {
   leaving: boolean;
 }
 
+interface TableRowProps extends RowProps {
+  selected: boolean;
+  cursor: boolean;
+  onToggle: (range: boolean) => void;
+}
+
 function open(event: MouseEvent, jobId: string): void {
-  const inLink = event.target instanceof Element && event.target.closest('a, button') !== null;
+  const inLink = event.target instanceof Element && event.target.closest('a, button, input') !== null;
   const selecting = (getSelection()?.toString() ?? '') !== '';
   if (!inLink && !selecting) go('job', jobId);
 }
 
-export function JobRow({ job, leaving }: RowProps) {
+export function JobRow({ job, leaving, selected, cursor, onToggle }: TableRowProps) {
   const now = hubNow();
+  const look = `${leaving ? 'leaving' : ''} ${selected ? 'selected' : ''} ${cursor ? 'cursor' : ''}`;
   return (
-    <tr class={leaving ? 'leaving' : ''} onClick={event => open(event, job.job_id)}>
+    <tr data-row class={look} onClick={event => open(event, job.job_id)}>
+      <td class="pick">
+        <input
+          type="checkbox"
+          aria-label={`select ${job.job_id}`}
+          checked={selected}
+          onClick={event => onToggle(event.shiftKey)}
+        />
+      </td>
       <td>
         <JobStateWord state={job.status} />
       </td>

@@ -1,3 +1,4 @@
+import { useMemo } from 'preact/hooks';
 import type { JobRecord } from '../../../../core/messages/job.ts';
 import { hubNow } from '../../state/hub_clock.ts';
 import type { Job } from '../../state/job_events.ts';
@@ -25,10 +26,10 @@ export function JobView({ jobId }: { jobId: string }) {
         <h1 class="mono">
           <Text value={jobId} max={128} />
         </h1>
-        <CopyButton text={jobId} label="copy id" />
+        <CopyButton text={() => jobId} label="copy id" hotKey="y" />
         {job !== undefined && <Facts job={job} />}
         <span class="spacer" />
-        {job !== undefined && <JobActions job={job} />}
+        {job !== undefined && <JobActions job={job} whole={whole} />}
       </div>
       {job === undefined && <p class="empty">{error || 'Asking the hub for it…'}</p>}
       {job !== undefined && <Now job={job} />}
@@ -105,15 +106,16 @@ function Progress({ job }: { job: Job }) {
 }
 
 function Value({ title, value, folded = false }: { title: string; value: unknown; folded?: boolean }) {
-  const text = JSON.stringify(value, undefined, 2) ?? 'null';
+  // Made once a value: params may be large, and this page is drawn many times a second.
+  const size = useMemo(() => (JSON.stringify(value) ?? 'null').length, [value]);
   return (
     <Card
       title={
         <>
-          {title} <span class="muted">{bytes(text.length)}</span>
+          {title} <span class="muted">{bytes(size)}</span>
         </>
       }
-      aside={<CopyButton text={text} label="copy" />}
+      aside={<CopyButton text={() => JSON.stringify(value, undefined, 2) ?? 'null'} label="copy" />}
     >
       <JsonTree value={value} folded={folded} />
     </Card>
@@ -121,17 +123,19 @@ function Value({ title, value, folded = false }: { title: string; value: unknown
 }
 
 function Whole({ job, whole }: { job: Job; whole: JobRecord }) {
-  const { params, result, attempts: _attempts, ...rest } = whole;
+  const { params, result } = whole;
+  const needs = useMemo(() => ({ requirements: whole.requirements, metadata: whole.metadata }), [whole]);
+  const rest = useMemo(() => {
+    const { params: _params, result: _result, attempts: _attempts, ...other } = whole;
+    return other;
+  }, [whole]);
   return (
     <>
       <TimelineCard job={isNewer(job, whole) ? { ...whole, ...job } : whole} ended={hasEnded(job)} />
       <div class="columns even">
         <div class="column">
           <Value title="params" value={params ?? {}} />
-          <Value
-            title="requirements · metadata"
-            value={{ requirements: whole.requirements, metadata: whole.metadata }}
-          />
+          <Value title="requirements · metadata" value={needs} />
         </div>
         <div class="column">
           {whole.status === 'completed' && <Value title="result" value={result ?? null} />}

@@ -1,17 +1,17 @@
 import type { ComponentChildren } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { hub, JOBS_MAX } from '../../state/hub_state.ts';
 import type { Job } from '../../state/job_events.ts';
 import { useLive } from '../../state/live.ts';
 import { count } from '../../text/format.ts';
 import { hrefOf } from '../../ui/route.ts';
+import { BulkBar } from './bulk_bar.tsx';
 import { FilterBar } from './filter_bar.tsx';
-import { inOrder, matches, readFilter } from './job_filter.ts';
+import { matches, readFilter } from './job_filter.ts';
 import { JobList } from './job_list.tsx';
-import { useHeldOrder } from './use_held_order.ts';
+import { useCursor } from './use_cursor.ts';
 import { useMoreJobs } from './use_more_jobs.ts';
-
-const ROWS_STEP = 100;
+import { useOrder } from './use_order.ts';
 
 /** The query lives in the address, but typing does not fill the history. */
 function useQuery(given: string): [string, (query: string) => void] {
@@ -26,43 +26,63 @@ function useQuery(given: string): [string, (query: string) => void] {
   ];
 }
 
+const NONE: ReadonlySet<string> = new Set();
+
+/** The selected jobs, and the row that a range starts from. */
+function useSelection(ids: readonly string[]) {
+  const [selected, setSelected] = useState(NONE);
+  const anchor = useRef('');
+  const toggle = (id: string, range: boolean) => {
+    const next = new Set(selected);
+    const [from, to] = [ids.indexOf(anchor.current), ids.indexOf(id)].sort((a, b) => a - b) as [
+      number,
+      number,
+    ];
+    if (range && from >= 0) for (const one of ids.slice(from, to + 1)) next.add(one);
+    else if (!next.delete(id)) next.add(id);
+    anchor.current = id;
+    setSelected(next);
+  };
+  return { selected, toggle, select: (list: Iterable<string>) => setSelected(new Set(list)) };
+}
+
 export function JobsView({ query: given }: { query: string }) {
   useLive('jobs', 'second');
   const [query, setQuery] = useQuery(given);
   const [pointed, setPointed] = useState(false);
-  const [rows, setRows] = useState(ROWS_STEP);
+  const holding = useRef(false);
   const { more, error } = useMoreJobs(query);
+  const { ids, fresh, matching } = useOrder(query, pointed || holding.current);
+  const { selected, toggle, select } = useSelection(ids);
+  holding.current = selected.size > 0;
+  const cursor = useCursor(ids, toggle);
   const filter = readFilter(query);
-  const matching = inOrder([...hub.jobs.values()].filter(job => matches(job, filter)));
-  const order = useHeldOrder(
-    matching.map(job => job.job_id),
-    pointed,
-    query,
-  );
-  const shown = order.ids
-    .slice(0, rows)
-    .map(id => hub.jobs.get(id))
-    .filter(job => job !== undefined);
   return (
     <div class="card jobs-card">
       <FilterBar query={query} onQuery={setQuery} />
-      <Summary
-        matching={matching.length}
-        fresh={order.fresh}
-        error={error}
-        release={() => setPointed(false)}
-      />
+      {selected.size > 0 ? (
+        <BulkBar selected={selected} ids={ids} onSelect={select} />
+      ) : (
+        <Summary
+          query={query}
+          matching={matching}
+          fresh={fresh}
+          error={error}
+          release={() => setPointed(false)}
+        />
+      )}
       <Held onPointed={setPointed}>
-        <JobList jobs={shown} isLeaving={(job: Job) => !matches(job, filter)} />
+        <JobList
+          ids={ids}
+          selected={selected}
+          cursor={cursor}
+          onToggle={toggle}
+          isLeaving={(job: Job) => !matches(job, filter)}
+        />
       </Held>
-      {shown.length === 0 && <Empty query={query} clear={() => setQuery('')} />}
+      {ids.length === 0 && <Empty query={query} clear={() => setQuery('')} />}
       <div class="row list-end">
-        {order.ids.length > rows && (
-          <button type="button" onClick={() => setRows(rows + ROWS_STEP)}>
-            Show {Math.min(ROWS_STEP, order.ids.length - rows)} more of {count(order.ids.length)}
-          </button>
-        )}
-        {more !== undefined && order.ids.length <= rows && (
+        {more !== undefined && (
           <button type="button" onClick={more}>
             Ask the hub for older ones
           </button>
@@ -85,23 +105,29 @@ function Held(props: { onPointed: (pointed: boolean) => void; children: Componen
 }
 
 interface SummaryProps {
+  query: string;
   matching: number;
   fresh: number;
   error: string;
   release: () => void;
 }
 
-function Summary({ matching, fresh, error, release }: SummaryProps) {
+function Summary({ query, matching, fresh, error, release }: SummaryProps) {
   const full = hub.jobs.size >= JOBS_MAX ? ` This page holds at most ${count(JOBS_MAX)}.` : '';
+  const words = readFilter(query).words.length > 0 ? ' Words are looked for in these only.' : '';
   return (
     <p class="summary muted">
-      {count(matching)} of the {count(hub.jobs.size)} jobs held here match.{full}{' '}
+      {count(matching)} of the {count(hub.jobs.size)} jobs held here match.{full}
+      {words}{' '}
       {fresh > 0 && (
         <button type="button" class="link" onClick={release}>
           {count(fresh)} new ↑
         </button>
       )}
       {error !== '' && <span class="tone-bad">The hub could not list more: {error}</span>}
+      <span class="keys wide-only">
+        <kbd>j</kbd> <kbd>k</kbd> move <kbd>⏎</kbd> open <kbd>x</kbd> select
+      </span>
     </p>
   );
 }

@@ -14,27 +14,42 @@ function price(workers: readonly Worker[]): string {
 type Target = { machine_id: string } | { worker_id: string };
 
 /** Drain and resume of a machine or of one GPU, over the monitor connection. */
-export function DrainButtons({ target, workers }: { target: Target; workers: readonly Worker[] }) {
+export function DrainButtons({
+  target,
+  workers,
+  keys = false,
+}: {
+  target: Target;
+  workers: readonly Worker[];
+  /** These are the ones that the keys press. */
+  keys?: boolean;
+}) {
   const name = 'machine_id' in target ? target.machine_id : target.worker_id;
   const draining = workers.some(worker => worker.status === 'draining' || worker.status === 'quarantined');
   const drainable = workers.some(worker => worker.status === 'idle' || worker.status === 'busy');
-  const ask = async (type: string) => {
-    await link.request({
-      type,
-      ...target,
-      ...(type === 'drain_worker' ? { reason: 'from the debug page' } : {}),
-    });
+  const drain = async (reason: string) => {
+    await link.request({ type: 'drain_worker', ...target, reason });
+    return undefined;
+  };
+  const resume = async () => {
+    await link.request({ type: 'resume_worker', ...target });
     return undefined;
   };
   return (
     <>
       {drainable && (
-        <Action run={() => ask('drain_worker')} confirm={price(workers)} label={`Drain ${name}`}>
+        <Action
+          run={drain}
+          confirm={price(workers)}
+          ask={{ label: 'reason', value: 'maintenance' }}
+          label={`Drain ${name}`}
+          hotKey={keys ? 'd' : undefined}
+        >
           Drain
         </Action>
       )}
       {draining && (
-        <Action run={() => ask('resume_worker')} label={`Resume ${name}`}>
+        <Action run={resume} label={`Resume ${name}`} hotKey={keys ? 'u' : undefined}>
           Resume
         </Action>
       )}

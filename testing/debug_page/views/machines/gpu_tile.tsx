@@ -5,7 +5,7 @@ import { visible } from '../../text/visible.ts';
 import { Bar } from '../../ui/bar.tsx';
 import { hrefOf } from '../../ui/route.ts';
 import { WORKER_TONES, WorkerStateWord } from '../../ui/state_word.tsx';
-import type { Density } from './groups.ts';
+import type { TileDensity } from './groups.ts';
 
 interface TileProps {
   worker: Worker;
@@ -64,6 +64,25 @@ function Gauges({ worker }: { worker: Worker }) {
   return <div class="gpu-gauges muted">{known.length === 0 ? 'no telemetry yet' : known.join(' · ')}</div>;
 }
 
+const MODELS_SHOWN = 3;
+
+/** Models in its memory: a job that wants one of them starts warm. */
+function Loaded({ worker }: { worker: Worker }) {
+  const models = worker.telemetry.loaded_models ?? [];
+  if (models.length === 0) return null;
+  const more = models.length - MODELS_SHOWN;
+  return (
+    <div class="gpu-models" title={visible(models.join(', '))}>
+      {models.slice(0, MODELS_SHOWN).map(model => (
+        <span key={model} class="model">
+          <Text value={model} max={24} />
+        </span>
+      ))}
+      {more > 0 && <span class="muted">+{more}</span>}
+    </div>
+  );
+}
+
 /** Everything of one GPU, for up to 32. */
 function LargeTile(props: TileProps) {
   const { worker } = props;
@@ -81,6 +100,7 @@ function LargeTile(props: TileProps) {
         <Memory worker={worker} />
       </div>
       <Gauges worker={worker} />
+      <Loaded worker={worker} />
     </a>
   );
 }
@@ -102,29 +122,9 @@ function MediumTile(props: TileProps) {
   );
 }
 
-/** State by outline and pattern, progress by height: 2,000 on one screen. */
-function SmallTile(props: TileProps) {
-  const { worker } = props;
-  const title = visible(`${worker.worker_id} ${worker.status} ${worker.gpu_name ?? ''}`);
-  return (
-    <a
-      class={`${look(props)} gpu-small`}
-      href={hrefOf('worker', worker.worker_id)}
-      title={title}
-      aria-label={title}
-    >
-      <i
-        style={{
-          transform: `scaleY(${worker.job_id === null ? 0 : Math.max(0.15, jobOf(worker)?.progress ?? 0)})`,
-        }}
-      />
-    </a>
-  );
-}
+const TILES = { large: LargeTile, medium: MediumTile };
 
-const TILES = { large: LargeTile, medium: MediumTile, small: SmallTile };
-
-export function GpuTile({ density, ...props }: TileProps & { density: Density }) {
+export function GpuTile({ density, ...props }: TileProps & { density: TileDensity }) {
   const Tile = TILES[density];
   return <Tile {...props} />;
 }

@@ -1,12 +1,13 @@
 import type { ComponentChildren } from 'preact';
 import { hub, type Worker } from '../../state/hub_state.ts';
 import { hubNow } from '../../state/hub_clock.ts';
+import { useLive } from '../../state/live.ts';
 import { runMs } from '../../state/job_times.ts';
 import { duration, fullTime, memory, percent } from '../../text/format.ts';
 import { Id, Text } from '../../text/text.tsx';
 import { Bar } from '../../ui/bar.tsx';
 import { go, hrefOf } from '../../ui/route.ts';
-import { WorkerStateWord } from '../../ui/state_word.tsx';
+import { WORKER_TONES, WorkerStateWord } from '../../ui/state_word.tsx';
 import { DrainButtons } from './drain.tsx';
 
 function Fact({ name, children }: { name: string; children: ComponentChildren }) {
@@ -55,13 +56,21 @@ function Telemetry({ worker }: { worker: Worker }) {
   return (
     <>
       <Fact name="memory">
+        {vram_used_mb !== null && worker.vram_mb !== null && (
+          <>
+            <Bar part={vram_used_mb / worker.vram_mb} tone="closed" label="GPU memory" />{' '}
+          </>
+        )}
         {vram_used_mb === null ? '—' : memory(vram_used_mb)} / {total} GB
       </Fact>
       <Fact name="utilisation">{value(gpu_util, '%')}</Fact>
       <Fact name="temperature">{value(temperature_c, '°C')}</Fact>
       <Fact name="power">{value(power_w, 'W')}</Fact>
-      <Fact name="models">
-        <Text value={(loaded_models ?? worker.models).join(', ') || '—'} max={200} />
+      <Fact name="loaded">
+        <Text value={(loaded_models ?? []).join(', ') || '—'} max={200} />
+      </Fact>
+      <Fact name="on disk">
+        <Text value={worker.models.join(', ') || '—'} max={200} />
       </Fact>
     </>
   );
@@ -69,6 +78,7 @@ function Telemetry({ worker }: { worker: Worker }) {
 
 /** One GPU in full, beside the others. */
 export function Inspector({ workerId }: { workerId: string }) {
+  useLive('workers', 'jobs', 'second');
   const worker = hub.workers.get(workerId);
   return (
     <aside class="card inspector" aria-label={`GPU ${workerId}`}>
@@ -101,9 +111,10 @@ function Facts({ worker }: { worker: Worker }) {
           <Text value={worker.gpu_name ?? 'GPU of unknown name'} />
         </span>
       </p>
-      {worker.status_reason !== null && (
-        <p>
-          <Text value={worker.status_reason} />
+      {(worker.status_reason !== null || worker.resume_at !== null) && (
+        <p class={`tone-${WORKER_TONES[worker.status]}`}>
+          <Text value={worker.status_reason ?? ''} />
+          {worker.resume_at !== null && ` resumes in ${duration(worker.resume_at - hubNow())}`}
         </p>
       )}
       <dl class="facts">
@@ -126,7 +137,7 @@ function Facts({ worker }: { worker: Worker }) {
         </Fact>
       </dl>
       <div class="row">
-        <DrainButtons target={{ worker_id: worker.worker_id }} workers={[worker]} />
+        <DrainButtons target={{ worker_id: worker.worker_id }} workers={[worker]} keys />
         <a href={hrefOf('jobs', '', { q: `worker:${worker.worker_id}` })}>Its jobs →</a>
       </div>
     </>

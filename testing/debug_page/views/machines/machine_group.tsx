@@ -1,11 +1,11 @@
 import { Text } from '../../text/text.tsx';
 import { DrainButtons } from './drain.tsx';
 import { GpuTile } from './gpu_tile.tsx';
-import type { Density, Machine } from './groups.ts';
+import type { Machine, TileDensity } from './groups.ts';
 
 interface MachineGroupProps {
   machine: Machine;
-  density: Density;
+  density: TileDensity;
   selected: string;
 }
 
@@ -35,11 +35,7 @@ export function MachineGroup({ machine, density, selected }: MachineGroupProps) 
   const away = machine.workers.every(worker => worker.status === 'offline');
   return (
     <section class={`machine machine-${density} ${away ? 'away' : ''}`} aria-label={machine.machineId}>
-      {density === 'small' ? (
-        <span class="mono muted">{machine.machineId}</span>
-      ) : (
-        <Heading machine={machine} />
-      )}
+      <Heading machine={machine} />
       <div class={`gpus gpus-${density}`}>
         {machine.workers.map(worker => (
           <GpuTile

@@ -1,13 +1,24 @@
-import { useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import { protocol } from '../../protocol/protocol.ts';
 import type { WorkerState } from '../../../../core/messages/stats.ts';
 import { hub } from '../../state/hub_state.ts';
 import { useLive } from '../../state/live.ts';
 import { count } from '../../text/format.ts';
 import { WorkerStateWord } from '../../ui/state_word.tsx';
-import { type Density, densityFor, machinesOf } from './groups.ts';
+import { GpuGrid } from './gpu_grid.tsx';
+import {
+  type Density,
+  densityFor,
+  type Grouping,
+  GROUPINGS,
+  groupsOf,
+  type Machine,
+  machinesOf,
+  type TileDensity,
+} from './groups.ts';
 import { Inspector } from './inspector.tsx';
 import { MachineGroup } from './machine_group.tsx';
+import { type Measure, MEASURES } from './measures.ts';
 
 function StateCounts() {
   const counts = new Map<string, number>();
@@ -25,58 +36,166 @@ function StateCounts() {
   );
 }
 
+interface Choices {
+  filter: string;
+  problemsOnly: boolean;
+  density: Density | 'auto';
+  group: Grouping;
+  measure: Measure;
+}
+
+const START: Choices = {
+  filter: '',
+  problemsOnly: false,
+  density: 'auto',
+  group: 'GPU model',
+  measure: 'progress',
+};
+
 export function MachinesView({ selected }: { selected: string }) {
-  useLive('workers', 'jobs', 'second');
-  const [filter, setFilter] = useState('');
-  const [problemsOnly, setProblemsOnly] = useState(false);
-  const [chosen, setChosen] = useState<Density | 'auto'>('auto');
-  const machines = machinesOf(hub.workers.values(), filter, problemsOnly);
+  const second = useLive('second', 'link');
+  const [choices, setChoices] = useState(START);
+  const { filter, problemsOnly } = choices;
+  const machines = useMemo(
+    () => machinesOf(hub.workers.values(), filter, problemsOnly),
+    [second, hub.workers.size, filter, problemsOnly],
+  );
   const gpus = machines.reduce((sum, machine) => sum + machine.workers.length, 0);
-  const density = chosen === 'auto' ? densityFor(gpus) : chosen;
+  const density = choices.density === 'auto' ? densityFor(gpus) : choices.density;
   return (
     <>
-      <div class="toolbar">
-        <b>
-          {count(hub.workers.size)} GPUs · {count(machines.length)} machines
-        </b>
-        <StateCounts />
-        <span class="spacer" />
-        <input
-          data-filter
-          type="search"
-          placeholder="filter: name, GPU, label, job"
-          aria-label="filter machines"
-          value={filter}
-          onInput={event => setFilter(event.currentTarget.value)}
-        />
-        <label>
-          density{' '}
-          <select value={chosen} onChange={event => setChosen(event.currentTarget.value as Density | 'auto')}>
-            <option value="auto">auto ({densityFor(gpus)})</option>
-            <option>large</option>
-            <option>medium</option>
-            <option>small</option>
-          </select>
-        </label>
-        <label>
-          <input
-            type="checkbox"
-            checked={problemsOnly}
-            onChange={event => setProblemsOnly(event.currentTarget.checked)}
-          />{' '}
-          problems only
-        </label>
-      </div>
-      <div class={`with-inspector ${selected === '' ? '' : 'open'}`}>
-        <div class={`machines machines-${density}`}>
-          {machines.map(machine => (
-            <MachineGroup key={machine.machineId} machine={machine} density={density} selected={selected} />
-          ))}
-          {machines.length === 0 && <Empty filtered={filter !== '' || problemsOnly} />}
+      <Toolbar machines={machines.length} gpus={gpus} choices={choices} onChoices={setChoices} />
+      {gpus === 0 && <Empty filtered={filter !== '' || problemsOnly} />}
+      {density === 'small' ? (
+        <Grid machines={machines} choices={choices} selected={selected} />
+      ) : (
+        <div class={`with-inspector ${selected === '' ? '' : 'open'}`}>
+          <Tiles machines={machines} density={density} selected={selected} />
+          {selected !== '' && <Inspector workerId={selected} />}
         </div>
-        {selected !== '' && <Inspector workerId={selected} />}
-      </div>
+      )}
     </>
+  );
+}
+
+interface ToolbarProps {
+  machines: number;
+  gpus: number;
+  choices: Choices;
+  onChoices: (choices: Choices) => void;
+}
+
+function Toolbar({ machines, gpus, choices, onChoices }: ToolbarProps) {
+  const auto = densityFor(gpus);
+  const change = (part: Partial<Choices>) => onChoices({ ...choices, ...part });
+  const isGrid = (choices.density === 'auto' ? auto : choices.density) === 'small';
+  return (
+    <div class="toolbar">
+      <b>
+        {count(hub.workers.size)} GPUs · {count(machines)} machines
+      </b>
+      <StateCounts />
+      <span class="spacer" />
+      <input
+        data-filter
+        type="search"
+        placeholder="filter: name, GPU, label, job"
+        aria-label="filter machines"
+        value={choices.filter}
+        onInput={event => change({ filter: event.currentTarget.value })}
+      />
+      {isGrid && (
+        <>
+          <Select label="group" value={choices.group} of={GROUPINGS} onValue={group => change({ group })} />
+          <Select
+            label="fill"
+            value={choices.measure}
+            of={MEASURES}
+            onValue={measure => change({ measure })}
+          />
+        </>
+      )}
+      <Select
+        label="density"
+        value={choices.density}
+        of={['auto', 'large', 'medium', 'small'] as const}
+        say={value => (value === 'auto' ? `auto (${auto})` : value)}
+        onValue={density => change({ density })}
+      />
+      <label>
+        <input
+          type="checkbox"
+          checked={choices.problemsOnly}
+          onChange={event => change({ problemsOnly: event.currentTarget.checked })}
+        />{' '}
+        problems only
+      </label>
+    </div>
+  );
+}
+
+interface SelectProps<T extends string> {
+  label: string;
+  value: T;
+  of: readonly T[];
+  say?: (value: T) => string;
+  onValue: (value: T) => void;
+}
+
+function Select<T extends string>({ label, value, of, say = String, onValue }: SelectProps<T>) {
+  return (
+    <label>
+      {label}{' '}
+      <select aria-label={label} value={value} onChange={event => onValue(event.currentTarget.value as T)}>
+        {of.map(one => (
+          <option key={one} value={one}>
+            {say(one)}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+/** Tiles in the page itself, for fleets that a person can read. */
+function Tiles({
+  machines,
+  density,
+  selected,
+}: {
+  machines: Machine[];
+  density: TileDensity;
+  selected: string;
+}) {
+  useLive('workers', 'jobs');
+  return (
+    <div class={`machines machines-${density}`}>
+      {machines.map(({ machineId, workers }) => {
+        // The list is made once a second; what each does is newer.
+        const machine = { machineId, workers: workers.map(one => hub.workers.get(one.worker_id) ?? one) };
+        return <MachineGroup key={machineId} machine={machine} density={density} selected={selected} />;
+      })}
+    </div>
+  );
+}
+
+/** One canvas for thousands; the GPU under the pointer, or the chosen one, in full beside it. */
+function Grid({ machines, choices, selected }: { machines: Machine[]; choices: Choices; selected: string }) {
+  const [hovered, setHovered] = useState('');
+  const groups = useMemo(() => groupsOf(machines, choices.group), [machines, choices.group]);
+  const cursor = hovered === '' ? selected : hovered;
+  return (
+    <div class="with-inspector open">
+      <GpuGrid groups={groups} measure={choices.measure} cursor={cursor} onHover={setHovered} />
+      {cursor === '' ? (
+        <aside class="card inspector wide-only muted">
+          Point at a GPU to see it in full; click to keep it. Arrows move, <kbd>[</kbd> <kbd>]</kbd> go to the
+          next problem.
+        </aside>
+      ) : (
+        <Inspector workerId={cursor} />
+      )}
+    </div>
   );
 }
 
