@@ -1,5 +1,5 @@
 import type { Connection } from '../connections/connection.ts';
-import { HubError } from '../errors.ts';
+import { CLOSE, HubError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Listener } from '../services/broadcaster.ts';
 import type { JobEvent } from '../store/store.ts';
@@ -27,5 +27,10 @@ export class ClientListener implements Listener {
     if (event.type === 'job_progress') return this.#connection.sendLatest(event.ref, frame);
     if (TERMINAL_EVENTS.has(event.type)) this.#connection.forget(event.ref);
     this.#connection.send(frame);
+  }
+
+  /** It learns what is lost by watching again, and submits that again. */
+  lost(): void {
+    this.#connection.close(CLOSE.restart, 'Redis lost jobs that were accepted: watch them again');
   }
 }

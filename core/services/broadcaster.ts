@@ -7,6 +7,8 @@ import { makeEvent } from '../store/effects.ts';
 /** Whoever is told events: a client's socket, or an HTTP answer. */
 export interface Listener {
   event(event: JobEvent, frame: string): void;
+  /** Redis lost a job it watched: no event of it will come. */
+  lost?(): void;
 }
 
 interface Watch {
@@ -212,13 +214,25 @@ export class Broadcaster {
     for (let i = 0; i < ids.length; i += 100) {
       const part = ids.slice(i, i + 100);
       const jobs = await this.#store.watch(part, 'all').catch(() => []);
-      for (const job of jobs) {
-        if (job === null) continue;
+      for (const [at, job] of jobs.entries()) {
+        if (job === null) {
+          this.#lose(refOf(part[at] as string));
+          continue;
+        }
         for (const [listener, watch] of [...(this.#jobs.get(job.ref) ?? [])]) {
           if (watch.held) continue;
           for (const event of job.eventsAfter(watch.seq)) this.#tell(listener, watch, event, frameOf(event));
         }
       }
+    }
+  }
+
+  #lose(ref: string): void {
+    for (const [listener, watch] of [...(this.#jobs.get(ref) ?? [])]) {
+      // A submission that is under way may not be there yet.
+      if (watch.held) continue;
+      this.drop(listener, ref);
+      listener.lost?.();
     }
   }
 }

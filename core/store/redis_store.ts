@@ -434,6 +434,8 @@ export class RedisStore implements Store {
     const loss = has_layout === 0 ? 'empty' : this.#arrival < before ? 'older' : null;
     // What all hubs must share is theirs to say again.
     if (loss === 'empty' && this.#shares_layout) await checkLayout(this.#link, key, this.#config);
+    // Whoever watches learns what is gone, as after a time without hints.
+    if (loss !== null) this.#link.emit('resubscribed');
     return { now, dead, hubs: toMap(hubs), returned: added === 1, loss };
   }
 

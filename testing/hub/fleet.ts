@@ -11,7 +11,7 @@ import {
 } from '../../core/sdk/worker.ts';
 import { type HubProcess, startHub, type TestProcess } from '../harness/processes.ts';
 import { Peer } from '../harness/peer.ts';
-import { type TestRedis, testRedis } from '../harness/redis.ts';
+import { type TestRedis, type TestRedisOptions, testRedis } from '../harness/redis.ts';
 
 /** Peers come back at once: a test must not wait for what spares a large fleet. */
 const BACKOFF = { base_ms: 20, cap_ms: 200 };
@@ -33,8 +33,8 @@ export class Fleet implements AsyncDisposable {
   }
 
   /** A Redis and one hub. @param settings of all hubs */
-  static async start(settings: Settings = {}): Promise<Fleet> {
-    const fleet = new Fleet(await testRedis(), settings);
+  static async start(settings: Settings = {}, redis: TestRedisOptions = {}): Promise<Fleet> {
+    const fleet = new Fleet(await testRedis(redis), settings);
     try {
       fleet.#hub = await fleet.addHub();
       return fleet;

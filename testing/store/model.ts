@@ -91,6 +91,8 @@ interface Slot {
 
 interface Machine {
   connection: string | null;
+  /** It said so itself, as from before any registration. */
+  from_long_ago: boolean;
   slots: Map<number, Slot>;
   drained: Set<number>;
 }
@@ -315,7 +317,7 @@ export class Model {
   machine(machine_id: string): Machine {
     let machine = this.machines.get(machine_id);
     if (machine === undefined) {
-      machine = { connection: null, slots: new Map(), drained: new Set() };
+      machine = { connection: null, from_long_ago: false, slots: new Map(), drained: new Set() };
       this.machines.set(machine_id, machine);
     }
     return machine;
@@ -503,6 +505,7 @@ export class Model {
   register(machine_id: string, connection: string, indexes: number[], running: Held[]): HeldAnswer[] {
     const machine = this.machine(machine_id);
     machine.connection = connection;
+    machine.from_long_ago = false;
     const named = new Set<string>();
     const answers = running.map(held => {
       const { answer, present } = this.#hold(held, machine_id);
@@ -545,11 +548,13 @@ export class Model {
     return { answers, freed: freed.sort(), leased: leased.sort() };
   }
 
-  /** @param later did this connection register after the one that is known? */
+  /** @param later did this connection register after any other, or before? */
   attach(machine_id: string, connection: string, later: boolean): Machine['slots'] | null {
     const machine = this.machine(machine_id);
-    if (machine.connection !== null && machine.connection !== connection && !later) return null;
+    const other = machine.connection !== null && machine.connection !== connection;
+    if (other && !later && !machine.from_long_ago) return null;
     machine.connection = connection;
+    machine.from_long_ago = !later;
     return machine.slots;
   }
 

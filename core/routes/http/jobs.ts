@@ -136,4 +136,8 @@ class EndWaiter implements Listener {
   event(event: { type: string }): void {
     if (TERMINAL_EVENTS.has(event.type)) this.settle(true);
   }
+
+  lost(): void {
+    this.settle(false);
+  }
 }

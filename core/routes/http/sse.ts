@@ -30,6 +30,11 @@ class EventStream implements Listener {
     if (TERMINAL_EVENTS.has(event.type)) response.end();
     else if (response.writableLength > BEHIND_BYTES_MAX) response.destroy();
   }
+
+  /** Redis lost the job: asked again, it is not found. */
+  lost(): void {
+    this.#exchange.response.end();
+  }
 }
 
 /** Where the reader was: the header, or the beginning. @throws HubError `invalid_message` */
