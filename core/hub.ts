@@ -17,6 +17,8 @@ import { Broadcaster } from './services/broadcaster.ts';
 import { Explain } from './services/explain.ts';
 import { Fleet } from './services/fleet.ts';
 import { Jobs } from './services/jobs.ts';
+import { Measures } from './services/measures.ts';
+import { Metrics } from './services/metrics.ts';
 import { Monitors } from './services/monitors.ts';
 import { Operations } from './services/operations.ts';
 import { Reaper } from './services/reaper.ts';
@@ -36,6 +38,7 @@ export class Hub {
   readonly #monitors: Monitors;
   readonly #operations: Operations;
   readonly #reaper: Reaper;
+  readonly #metrics: Metrics;
   readonly #router: Router;
   readonly #http: HttpRouter;
   #stopping = false;
@@ -52,16 +55,18 @@ export class Hub {
       request: (request, response) => this.#http.handle(request, response),
     });
     const clock = this.#clock;
-    const fleet = new Fleet(store, config, clock, this.#log);
+    const measures = new Measures();
+    const fleet = new Fleet(store, config, clock, this.#log, measures);
     const broadcaster = new Broadcaster(store);
-    const statistics = new Statistics(store, fleet, this.#server.connections, clock, this.#log);
-    const jobs = new Jobs(store, config, fleet.dispatcher, broadcaster, statistics.measures);
+    const statistics = new Statistics(store, fleet, this.#server.connections, clock, this.#log, measures);
+    const jobs = new Jobs(store, config, fleet.dispatcher, broadcaster, measures);
     const operations = new Operations(store, fleet, statistics);
     this.#fleet = fleet;
     this.#statistics = statistics;
     this.#operations = operations;
     this.#monitors = new Monitors(store, fleet, statistics, config.MONITOR_RATE);
-    this.#reaper = new Reaper(store, config, this.#log, () => clock.now());
+    this.#reaper = new Reaper(store, config, this.#log, measures.tallies, () => clock.now());
+    this.#metrics = new Metrics(store, fleet, statistics, this.#server);
 
     const services = {
       config,
@@ -86,7 +91,7 @@ export class Hub {
     );
     const stopping = () => this.#stopping;
     this.#http = new HttpRouter(
-      [...jobRoutes(services), ...hubRoutes({ ...services, stopping })],
+      [...jobRoutes(services), ...hubRoutes({ ...services, metrics: this.#metrics, stopping })],
       config,
       this.#log,
       stopping,
@@ -108,6 +113,7 @@ export class Hub {
     await this.#fleet.dispatcher.start();
     this.#reaper.start();
     this.#monitors.start();
+    this.#metrics.start();
     await this.#server.start();
   }
 
@@ -122,6 +128,7 @@ export class Hub {
     // The machines of this hub are offline now; their leases run on.
     await this.#fleet.settled();
     await this.#monitors.stop();
+    this.#metrics.stop();
     await this.#statistics.stop();
     this.#store.close();
   }

@@ -93,7 +93,7 @@ async function isUsable(path: string, env: Record<string, string>): Promise<bool
   }
 }
 
-function cacheFolder(): string {
+export function cacheFolder(): string {
   const { GPUHUB_CACHE, XDG_CACHE_HOME } = process.env;
   return GPUHUB_CACHE || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'gpuhub');
 }
@@ -165,7 +165,7 @@ async function lookForRedisServer(): Promise<RedisServerBinary> {
 // ------------------------------------------------------------------------------------------- unpacking
 
 /** apt with folders of its own, so that it needs no root and changes nothing on the machine. */
-class PrivateApt {
+export class PrivateApt {
   readonly #folder: string;
   readonly #options: readonly string[];
 

@@ -49,6 +49,9 @@ export interface ServerEvents {
 /** The one port for HTTP and WebSocket: takes upgrades, refuses what must not come in, keeps peers alive. */
 export class GateServer {
   readonly connections = new Registry();
+  /** Counted since the start. */
+  readonly frames = { received: 0, sent: 0 };
+  readonly #sockets = new Set<Socket>();
   readonly #config: Config;
   readonly #log: Log;
   readonly #events: ServerEvents;
@@ -77,6 +80,13 @@ export class GateServer {
       // Without this ws answers the first protocol offered, which may be a token.
       handleProtocols: () => SUBPROTOCOL,
     });
+  }
+
+  /** Bytes written to peers that the kernel has not taken yet. */
+  get buffered_bytes(): number {
+    let bytes = 0;
+    for (const socket of this.#sockets) bytes += socket.writableLength;
+    return bytes;
   }
 
   /** Where it listens, after start. */
@@ -196,18 +206,23 @@ export class GateServer {
     socket.setNoDelay(true);
     const bounds = { soft_bytes: this.#config.OUTBOX_SOFT_BYTES, hard_bytes: this.#config.OUTBOX_HARD_BYTES };
     const id = randomBytes(8).toString('hex');
-    const connection = new Connection(id, role, client_id, wireOf(ws, socket), bounds);
+    const connection = new Connection(id, role, client_id, wireOf(ws, socket, this.frames), bounds);
+    this.#sockets.add(socket);
     this.connections.add(connection);
     socket.on('drain', () => connection.drained());
     ws.on('pong', () => connection.heard());
     ws.on('ping', () => connection.heard());
     ws.on('message', (data, binary) => {
+      this.frames.received += 1;
       connection.heard();
       if (connection.closed) return;
       if (binary) return connection.close(CLOSE.unsupported_data, 'binary frames have no place here');
       this.#events.frame(connection, (data as Buffer).toString());
     });
-    ws.on('close', () => connection.ended());
+    ws.on('close', () => {
+      this.#sockets.delete(socket);
+      connection.ended();
+    });
     // ws closes a bad peer by itself, with the right code; the cause is for the log only.
     ws.on('error', error => this.#log.debug({ connection_id: id, err: error.message }, 'bad frame'));
     this.#events.connected(connection);
@@ -216,9 +231,13 @@ export class GateServer {
 
 const stopping = () => new HubError('unavailable', 'the hub is stopping', { retry_after_ms: 1000 });
 
-function wireOf(ws: WebSocket, socket: Socket): Wire {
+function wireOf(ws: WebSocket, socket: Socket, frames: { sent: number }): Wire {
   return {
-    write: texts => void (ws.readyState === ws.OPEN && socket.write(framesOf(texts))),
+    write: texts => {
+      if (ws.readyState !== ws.OPEN) return;
+      frames.sent += texts.length;
+      socket.write(framesOf(texts));
+    },
     buffered: () => socket.writableLength,
     ping: () => ws.readyState === ws.OPEN && ws.ping(),
     close: (code, reason) => ws.close(code, reason),

@@ -53,6 +53,7 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
     const { job_id, lease_id } = message;
     store.report({ ref: refOf(job_id), lease_id, machine_id, ...sign }, (error, answer) => {
       if (error) return;
+      if (answer === 'stale') statistics.measures.tallies.fenced += 1;
       if (answer === 'stale' && stale.mayTell(lease_id)) ack(connection, message, false, 'stale_lease');
     });
   };
@@ -73,6 +74,7 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
           return refuse(connection, message, error);
         }
         ack(connection, message, finished.accepted, finished.code);
+        if (finished.code === 'stale_lease') statistics.measures.tallies.fenced += 1;
         if (finished.accepted) measure(kind, finished, lease?.signature ?? null);
         if (finished.freed) fleet.free(fleet.slotOf(finished.freed), lease_id);
       },

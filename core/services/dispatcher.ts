@@ -1,3 +1,4 @@
+import { monotonic } from '../clock.ts';
 import type { Log } from '../log.ts';
 import { HubError } from '../errors.ts';
 import type { Claimed, Store } from '../store/store.ts';
@@ -252,6 +253,7 @@ export class Dispatcher {
   #claim(of: SlotClass, slot: Slot): void {
     of.idle.delete(slot);
     slot.claiming = true;
+    slot.claimed_at = monotonic();
     const wakes = of.wakes;
     const { machine_id, fence } = slot.machine;
     this.#store.claim(

@@ -1,4 +1,4 @@
-import type { RedisClock } from '../clock.ts';
+import { monotonic, type RedisClock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import type { Connection } from '../connections/connection.ts';
 import { CLOSE, HubError } from '../errors.ts';
@@ -11,6 +11,7 @@ import type { Gpu, WorkerRecord } from '../messages/worker.ts';
 import { idOf, refOf } from '../store/keys.ts';
 import type { Claimed, Effect, Held, HeldAnswer, Store } from '../store/store.ts';
 import { Dispatcher } from './dispatcher.ts';
+import type { Measures } from './measures.ts';
 import { type Machine, Slot } from './slot.ts';
 
 type Register = MessageOf<'worker', 'register_worker'>;
@@ -37,6 +38,7 @@ export class Fleet {
   readonly #config: Config;
   readonly #clock: RedisClock;
   readonly #log: Log;
+  readonly #measures: Measures;
   readonly #machines = new Map<string, Machine>();
   readonly #leaving = new Set<Promise<void>>();
   /** Machines whose registration Redis may have taken already: orders for them wait until it is answered. */
@@ -47,7 +49,8 @@ export class Fleet {
   readonly #changed = new Map<string, WorkerRecord>();
   readonly #onChange: ((change: WorkerChange, record: WorkerRecord, reason?: string) => void)[] = [];
 
-  constructor(store: Store, config: Config, clock: RedisClock, log: Log) {
+  constructor(store: Store, config: Config, clock: RedisClock, log: Log, measures: Measures) {
+    this.#measures = measures;
     this.#store = store;
     this.#config = config;
     this.#clock = clock;
@@ -258,6 +261,7 @@ export class Fleet {
 
   /** Redis names another connection of the machine, or none. */
   #fenced(machine: Machine): Promise<void> {
+    this.#measures.tallies.fenced += 1;
     machine.attaching ??= this.#attach(machine).finally(() => {
       machine.attaching = undefined;
     });
@@ -483,10 +487,19 @@ export class Fleet {
     // None is sent twice: a worker that is done with it no longer names it, and the lease runs out.
     if (slot.sent === lease_id) return;
     slot.sent = lease_id;
+    this.#count(slot, attempt, signature);
     machine.connection.send(
       `{"type":"job_assigned","job_id":"${idOf(ref)}","lease_id":"${lease_id}","worker_id":"${slot.worker_id}","gpus":[${slot.index}],"attempt":${attempt},${body}}`,
     );
     this.#tell('updated', slot);
+  }
+
+  #count(slot: Slot, attempt: number, signature: string): void {
+    const { tallies } = this.#measures;
+    const tally = tallies.of(this.dispatcher.typeOf(signature));
+    tally.started += 1;
+    if (attempt > 1) tally.retried += 1;
+    tallies.dispatch.observe(monotonic() - slot.claimed_at);
   }
 
   #effect(effect: Effect): void {

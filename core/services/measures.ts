@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Tallies } from './tallies.ts';
 
 /** How far back rates and latencies look. */
 export const WINDOW_S = 60;
@@ -30,8 +31,9 @@ const emptyWindow = (): Window => ({
   run_by_type: noNames(),
 });
 
-/** What this hub saw, by second, for the last minute. */
+/** What this hub saw: by second for the last minute, and counted since its start. */
 export class Measures {
+  readonly tallies = new Tallies();
   #seconds: { at: number; window: Window }[] = [];
 
   submitted(number = 1): void {
@@ -47,6 +49,9 @@ export class Measures {
     now.completed += 1;
     count(now.queue, bucketOf(queued_ms), 1);
     count(now.run, bucketOf(run_ms), 1);
+    const tally = this.tallies.of(job_type);
+    tally.queue.observe(queued_ms);
+    tally.run.observe(run_ms);
     if (job_type === null) return;
     const [sum, number] = now.run_by_type[job_type] ?? [0, 0];
     now.run_by_type[job_type] = [sum + run_ms, number + 1];

@@ -3,6 +3,7 @@ import { HubError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Letter } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
+import type { Tallies } from './tallies.ts';
 
 const ENDED: Letter[] = ['c', 'f', 'x', 'e'];
 const SIGNATURES_INTERVAL_MS = 60_000;
@@ -15,6 +16,7 @@ export class Reaper {
   readonly #store: Store;
   readonly #config: Config;
   readonly #log: Log;
+  readonly #tallies: Tallies;
   readonly #now: () => number;
   #timer: NodeJS.Timeout | undefined;
   #signatures: NodeJS.Timeout | undefined;
@@ -23,7 +25,8 @@ export class Reaper {
   #stopped = false;
 
   /** @param now the time of Redis, ms */
-  constructor(store: Store, config: Config, log: Log, now: () => number) {
+  constructor(store: Store, config: Config, log: Log, tallies: Tallies, now: () => number) {
+    this.#tallies = tallies;
     this.#store = store;
     this.#config = config;
     this.#log = log;
@@ -77,6 +80,7 @@ export class Reaper {
     while (more && !this.#stopped) {
       const reaped = await this.#store.reap();
       more = reaped.more;
+      this.#tallies.leases_expired += reaped.expired;
       if (reaped.next_due !== null) this.#expect(reaped.next_due);
     }
     const { RETENTION_COUNT: keep, RETENTION_MS: age_ms } = this.#config;

@@ -52,6 +52,8 @@ export class Slot {
   sent: string | null = null;
   /** A claim is on its way. */
   claiming = false;
+  /** When that was sent; of the hub's own clock, ms. */
+  claimed_at = 0;
   /** A stop was asked of the worker: cancel or timeout. */
   stopping = false;
   /** The worker's own drain. */

@@ -3,12 +3,12 @@ import type { RedisClock } from '../clock.ts';
 import type { Registry } from '../connections/registry.ts';
 import { HubError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { JOB_STATES } from '../messages/job.ts';
+import { JOB_STATES, type JobState } from '../messages/job.ts';
 import { type Stats, WORKER_STATES } from '../messages/stats.ts';
 import type { WorkerRecord } from '../messages/worker.ts';
 import type { Beat, Store } from '../store/store.ts';
 import type { Fleet } from './fleet.ts';
-import { Measures, mergeWindows, perSecond, quantile, Window, WINDOW_S } from './measures.ts';
+import { type Measures, mergeWindows, perSecond, quantile, Window, WINDOW_S } from './measures.ts';
 
 const BEAT_MS = 1000;
 /** A hub silent for so long is dead: its workers are offline, and nothing of it stays. */
@@ -18,6 +18,8 @@ const HISTORY_MAX = 180;
 const HISTORY_EVERY = 5;
 
 const count = z.number();
+/** Jobs by type and state: present ones, and ended ones since Redis was first used. */
+type Counts = Map<string, Partial<Record<JobState, number>>>;
 const HubInfo = z.object({
   clients: count,
   machines: count,
@@ -35,7 +37,7 @@ type HubInfo = z.infer<typeof HubInfo>;
  * what this hub measured, reads what the others did, and notices hubs that died.
  */
 export class Statistics {
-  readonly measures = new Measures();
+  readonly measures: Measures;
   readonly #store: Store;
   readonly #fleet: Fleet;
   readonly #connections: Registry;
@@ -47,6 +49,7 @@ export class Statistics {
   #history: Stats[] = [];
   #beats = 0;
   #latest: Stats | undefined;
+  #counts: Counts = new Map();
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
   /** What was last told of Redis's trouble. */
@@ -56,7 +59,15 @@ export class Statistics {
   /** Events monitors were not sent, as they came too fast. */
   left_out = 0;
 
-  constructor(store: Store, fleet: Fleet, connections: Registry, clock: RedisClock, log: Log) {
+  constructor(
+    store: Store,
+    fleet: Fleet,
+    connections: Registry,
+    clock: RedisClock,
+    log: Log,
+    measures: Measures,
+  ) {
+    this.measures = measures;
     this.#store = store;
     this.#fleet = fleet;
     this.#connections = connections;
@@ -91,6 +102,11 @@ export class Statistics {
     return [...this.#hubs]
       .filter(([hub, info]) => hub !== this.#store.hub_id && info.monitors > 0)
       .map(([hub]) => hub);
+  }
+
+  /** As of the last beat. */
+  get counts(): Counts {
+    return this.#counts;
   }
 
   /** Signatures passed over just now, by worker, of all hubs; others' at most a second old. */
@@ -246,6 +262,7 @@ export class Statistics {
       this.#store.oldestQueued(at),
       this.#store.workerCount(),
     ]);
+    this.#counts = counts;
     const infos = [...this.#hubs.values()];
     const window = mergeWindows(infos.map(info => info.window));
     const sum = (pick: (info: HubInfo) => number) => infos.reduce((total, info) => total + pick(info), 0);

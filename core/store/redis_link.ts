@@ -1,7 +1,9 @@
 import { EventEmitter } from 'node:events';
 import { Redis, type RedisOptions } from 'ioredis';
+import { monotonic } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { HubError } from '../errors.ts';
+import { FAST_MS, Histogram } from '../histogram.ts';
 import { shardTag } from './keys.ts';
 import { killPoint } from './kill_points.ts';
 import type { Script } from './scripts.ts';
@@ -115,6 +117,10 @@ export class RedisLink extends EventEmitter<{
     this.#listener.on('message', (channel: string, text: string) => this.emit('message', channel, text));
   }
 
+  /** Script calls until their reply, and those that failed. */
+  readonly round_trips = new Histogram(FAST_MS);
+  failed_trips = 0;
+
   get up(): boolean {
     return this.#up;
   }
@@ -187,7 +193,15 @@ export class RedisLink extends EventEmitter<{
   }
 
   async #evaluate(name: string, args: Argument[], bytes: boolean): Promise<unknown> {
-    return this.#evaluateRaw(name, args, bytes).catch(rethrow);
+    const began = monotonic();
+    try {
+      const reply = await this.#evaluateRaw(name, args, bytes);
+      this.round_trips.observe(monotonic() - began);
+      return reply;
+    } catch (error) {
+      this.failed_trips += 1;
+      return rethrow(error as Error);
+    }
   }
 
   async #evaluateRaw(name: string, args: Argument[], bytes: boolean): Promise<unknown> {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Config } from '../config.ts';
 import { monotonic } from '../clock.ts';
+import type { Histogram } from '../histogram.ts';
 import { randomId } from '../random_ids.ts';
 import type { FinishedState, JobRecord, WatchLevel } from '../messages/job.ts';
 import type { WorkerRecord } from '../messages/worker.ts';
@@ -105,6 +106,14 @@ export class RedisStore implements Store {
 
   get why(): string {
     return this.#link.why;
+  }
+
+  get round_trips(): Histogram {
+    return this.#link.round_trips;
+  }
+
+  get failed_trips(): number {
+    return this.#link.failed_trips;
   }
 
   get trouble(): string | null {
@@ -391,9 +400,9 @@ export class RedisStore implements Store {
     return toMap((await this.#link.call('HGETALL', key('signatures'))) as string[]);
   }
 
-  async reap(): Promise<{ more: boolean; next_due: number | null }> {
-    const [more, due] = (await this.#run('reap', [jitter(), REAP_MAX])) as [number, number];
-    return { more: more === 1, next_due: due === 0 ? null : due };
+  async reap(): Promise<{ more: boolean; next_due: number | null; expired: number }> {
+    const [more, due, expired] = (await this.#run('reap', [jitter(), REAP_MAX])) as [number, number, number];
+    return { more: more === 1, next_due: due === 0 ? null : due, expired };
   }
 
   async trim({ letters, keep, age_ms }: Trim): Promise<{ forgotten: number; more: boolean }> {

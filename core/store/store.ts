@@ -1,3 +1,4 @@
+import type { Histogram } from '../histogram.ts';
 import type { FinishedState, JobRecord, StateFilter, WatchLevel } from '../messages/job.ts';
 import type { WorkerRecord } from '../messages/worker.ts';
 import type { Done } from './batcher.ts';
@@ -140,6 +141,9 @@ export interface Store {
   /** Can Redis serve now? If not, why. */
   readonly up: boolean;
   readonly why: string;
+  /** Script calls until their reply, and those that failed. */
+  readonly round_trips: Histogram;
+  readonly failed_trips: number;
   /** Why new work cannot be taken now, as a sentence; null if it can, as far as `probe` found. */
   readonly trouble: string | null;
 
@@ -217,7 +221,7 @@ export interface Store {
   signatures(): Promise<Map<string, string>>;
 
   /** What time does by itself, a bounded part of it. */
-  reap(): Promise<{ more: boolean; next_due: number | null }>;
+  reap(): Promise<{ more: boolean; next_due: number | null; expired: number }>;
   /** Forgets ended jobs beyond retention and tombstones that are over, a bounded number. */
   trim(trim: Trim): Promise<{ forgotten: number; more: boolean }>;
   purge(status: FinishedState, older_than_ms: number): Promise<number>;

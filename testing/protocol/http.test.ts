@@ -336,8 +336,16 @@ describe.skipIf(hub.skip).concurrent('the rest', () => {
   });
 
   // Not built yet: what the hub does not have is not found, rather than half there.
-  test.each(['/scaling', '/metrics'])('GET %s is not found until it is built', async path => {
-    expect_error(await hub.http('GET', path), 404, 'not_found');
+  test('GET /scaling is not found until it is built', async () => {
+    expect_error(await hub.http('GET', '/scaling'), 404, 'not_found');
+  });
+
+  test('GET /metrics is text for Prometheus', async () => {
+    const answer = await hub.http('GET', '/metrics');
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get('content-type')).toContain('text/plain');
+    expect(answer.text).toMatch(/^# TYPE \S+ counter$/m);
+    expect(answer.text.endsWith('\n')).toBe(true);
   });
 
   test('GET /debug is a page', async () => {

@@ -243,6 +243,7 @@ const PATHS: Record<string, Record<string, Operation>> = {
       errors: [],
     },
   },
+  '/metrics': page('metrics', 'Metrics for Prometheus.', 'text/plain'),
   '/debug': page('debug', 'The debug page.', 'text/html'),
   '/openapi.json': page('openapi', 'This document.', 'application/json'),
   '/asyncapi.json': page('asyncapi', 'The WebSocket side, as AsyncAPI 3.0.', 'application/json'),

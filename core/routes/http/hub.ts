@@ -4,6 +4,7 @@ import { DrainBody, WorkerPath } from '../../messages/http_api.ts';
 import { asyncapi } from '../../messages/reference/asyncapi.ts';
 import { openapi } from '../../messages/reference/openapi.ts';
 import { HubError } from '../../errors.ts';
+import type { Metrics } from '../../services/metrics.ts';
 import type { Operations } from '../../services/operations.ts';
 import type { Statistics } from '../../services/statistics.ts';
 import type { Store } from '../../store/store.ts';
@@ -13,6 +14,7 @@ export interface HubRouteServices {
   store: Store;
   operations: Operations;
   statistics: Statistics;
+  metrics: Metrics;
   stopping: () => boolean;
 }
 
@@ -21,7 +23,7 @@ const DEBUG_PAGE = new URL('../../../testing/ws_debug.html', import.meta.url);
 
 const pathId = ({ params }: Exchange) => parse(WorkerPath, params).worker_id;
 
-export function hubRoutes({ store, operations, statistics, stopping }: HubRouteServices): Route[] {
+export function hubRoutes({ store, operations, statistics, metrics, stopping }: HubRouteServices): Route[] {
   return [
     {
       method: 'GET',
@@ -77,6 +79,18 @@ export function hubRoutes({ store, operations, statistics, stopping }: HubRouteS
           { ready: reason === null, reason },
           reason === null ? {} : { 'Retry-After': '1' },
         );
+      },
+    },
+    {
+      method: 'GET',
+      path: '/metrics',
+      last: true,
+      handle: ({ response }) => {
+        response.writeHead(200, {
+          'Content-Type': 'text/plain; version=0.0.4; charset=utf-8',
+          'Cache-Control': 'no-store',
+        });
+        response.end(metrics.text());
       },
     },
     { method: 'GET', path: '/debug', handle: debugPage },

@@ -6,7 +6,7 @@
 --
 -- KEYS  the shard's tag
 -- ARGV  hub, jitter of back-offs, the most jobs of each kind
--- REPLY {1 if there is more to do, ms when the next delayed job is due or 0}
+-- REPLY {1 if there is more to do, ms when the next delayed job is due or 0, leases that ran out}
 local JITTER, MOST = tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local function may_expire()
@@ -24,7 +24,9 @@ local function due_of(key)
   return redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, MOST)
 end
 
+local expired = 0
 local function expire(ref, job)
+  expired = expired + 1
   mark_slot(ref, job, 'x')
   lose_lease(ref, job, 'lease_expired')
 end
@@ -87,4 +89,4 @@ end
 each(K.deadlines, deadline)
 each(K.scheduled, due)
 local first = redis.call('ZRANGE', K.scheduled, 0, 0, 'WITHSCORES')
-return finish_script({ more, tonumber(first[2] or 0) })
+return finish_script({ more, tonumber(first[2] or 0), expired })
