@@ -2,7 +2,7 @@ import { createHash, hash } from 'node:crypto';
 import { canonicalJson, jsonText } from '../messages/json.ts';
 import type { Requirements } from '../messages/fields.ts';
 import { BACKOFF_MS_DEFAULT, type Submission } from '../messages/job.ts';
-import { constantsOf } from './records.ts';
+import { type Constants, constantsOf } from './records.ts';
 
 /** What Redis is given of a submission. Equal texts are equal content; other texts may be so too, with keys in another order. */
 export interface Content {
@@ -13,7 +13,7 @@ export interface Content {
   params_bytes: number;
   signature: string;
   definition: string;
-  constants: string;
+  constants: Constants;
   /** ms, or `+` ms of delay, or empty. */
   run_at: string;
 }
@@ -77,7 +77,7 @@ export function contentOf(job: Submission, more: { client_id?: string; retry_of?
     params_bytes: Buffer.byteLength(params),
     signature: signatureOf(definition),
     definition,
-    constants: JSON.stringify(constantsOf(job, { ...more, fp: fingerprint(b + o) })),
+    constants: constantsOf(job, { ...more, fp: fingerprint(b + o) }),
     run_at:
       job.delay_ms !== undefined ? `+${job.delay_ms}` : job.run_at !== undefined ? String(job.run_at) : '',
   };

@@ -242,34 +242,21 @@ type Make = (
   parts: (string | number)[],
 ) => JobEvent[];
 
-/** What scripts need of a submission beside its content: the first fields of `d`. Small numbers and names only, so that JSON
- * is exact in Lua; and text, as one argument of bytes makes the client write the whole command a slower way. */
-export interface Constants {
-  ty: string;
-  fp: string;
-  ci?: string;
-  pr?: number;
-  ma?: number;
-  bo?: number;
-  so?: number;
-  ro?: number;
-  po?: number;
-  rf?: string;
-}
+/** What scripts need of a submission beside its content, as arguments of lua/submit.lua. */
+export type Constants = [job_type: string, fp: string, client_id: string, priority: number, further: string];
 
-/** Leaves out what is the default, as the scripts expect. */
+/** Leaves out what is the default, as the scripts expect. Small numbers and names only: JSON is exact in Lua for them. */
 export function constantsOf(
   job: Submission,
   more: { client_id?: string; retry_of?: string; fp: string },
 ): Constants {
-  const constants: Constants = { ty: job.job_type, fp: more.fp };
-  if (more.client_id !== undefined) constants.ci = more.client_id;
-  if (job.priority !== 0) constants.pr = job.priority;
-  if (job.max_attempts !== MAX_ATTEMPTS_DEFAULT) constants.ma = job.max_attempts;
-  if (job.backoff_ms !== BACKOFF_MS_DEFAULT) constants.bo = job.backoff_ms;
-  if (job.start_timeout_ms !== undefined) constants.so = job.start_timeout_ms;
-  if (job.run_timeout_ms !== undefined) constants.ro = job.run_timeout_ms;
-  if (job.progress_timeout_ms !== undefined) constants.po = job.progress_timeout_ms;
-  if (more.retry_of !== undefined) constants.rf = more.retry_of;
-  return constants;
+  const further = JSON.stringify({
+    ma: job.max_attempts === MAX_ATTEMPTS_DEFAULT ? undefined : job.max_attempts,
+    bo: job.backoff_ms === BACKOFF_MS_DEFAULT ? undefined : job.backoff_ms,
+    so: job.start_timeout_ms,
+    ro: job.run_timeout_ms,
+    po: job.progress_timeout_ms,
+    rf: more.retry_of,
+  });
+  return [job.job_type, more.fp, more.client_id ?? '', job.priority, further === '{}' ? '' : further];
 }

@@ -4,11 +4,11 @@
 -- Accepts jobs. Running it twice with the same content makes one job; other content under a known id is a conflict.
 --
 -- KEYS  the shard's tag
--- ARGV  hub, then for each job: ref, b, o, signature, its definition, the constants of d (JSON),
---       level of the watch (0 none), run_at in ms or +delay in ms or ''
+-- ARGV  hub, then for each job: ref, b, o, signature, its definition, level of the watch (0 none), run_at in ms or
+--       +delay in ms or '', job type, fingerprint, client_id or '', priority, further fields of d (JSON) or ''
 -- REPLY for each job {outcome, state letter, seq, position or 0, created_at}, outcome: new, duplicate, conflict, full;
 --       or {differs, b, o} with what is stored, when that is another text
-local STRIDE = 8
+local STRIDE = 12
 
 -- By ref what is left of jobs that were trimmed (and of such that ended and were not).
 local tombs = {}
@@ -29,11 +29,11 @@ end
 
 -- A job of that id exists or did: the same one?
 local function answer_known(key, ref, i)
-  local b, o, level = ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 6])
+  local b, o, level = ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 5])
   local known = redis.call('HMGET', key, 'b', 'o', 'd')
   if not known[3] then
     local fingerprint, state, seq, created = string.match(tombs[ref], '^(%S+) (%S) (%d+) (%d+)$')
-    if fingerprint ~= cjson.decode(ARGV[i + 5]).fp then
+    if fingerprint ~= ARGV[i + 8] then
       return { 'conflict' }
     end
     return { 'duplicate', state, tonumber(seq), 0, tonumber(created) }
@@ -74,19 +74,28 @@ local function enqueue_new(ref, job, arrival)
   return place
 end
 
+-- What the hub knows of the record; few jobs have more than the first four.
+local function constants_of(i)
+  local job = ARGV[i + 4] ~= '' and cjson.decode(ARGV[i + 4]) or {}
+  job.ty, job.fp = ARGV[i], ARGV[i + 1]
+  job.ci = ARGV[i + 2] ~= '' and ARGV[i + 2] or nil
+  job.pr = ARGV[i + 3] ~= '0' and tonumber(ARGV[i + 3]) or nil
+  return job
+end
+
 local function accept(key, ref, i)
-  local o, signature, level = ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 6])
+  local o, signature, level = ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 5])
   if not know_signature(signature, ARGV[i + 4]) then
     return { 'full' }
   end
-  local job = cjson.decode(ARGV[i + 5])
+  local job = constants_of(i + 7)
   job.sg = signature
   job.ca = now
   if level > 0 then
     job.w = level .. ME
   end
   local arrival = next_arrival()
-  local run_at = run_at_of(ARGV[i + 7])
+  local run_at = run_at_of(ARGV[i + 6])
   local position = 0
   if run_at and run_at > now then
     schedule(ref, job, run_at)
