@@ -30,7 +30,8 @@ export class Metrics {
   readonly #server: GateServer;
   readonly #tallies: Tallies;
   readonly #types = new TypeNames();
-  #lag: IntervalHistogram | undefined;
+  #found: IntervalHistogram | undefined;
+  #lag = { mean: 0, p99: 0, max: 0 };
 
   constructor(store: Store, fleet: Fleet, statistics: Statistics, server: GateServer) {
     this.#store = store;
@@ -41,12 +42,12 @@ export class Metrics {
   }
 
   start(): void {
-    this.#lag = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
-    this.#lag.enable();
+    this.#found = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
+    this.#found.enable();
   }
 
   stop(): void {
-    this.#lag?.disable();
+    this.#found?.disable();
   }
 
   /** All metrics, in the text format of Prometheus. Those of all hubs together are left out while Redis is away. */
@@ -195,20 +196,26 @@ export class Metrics {
     out.counter('gpuhub_frames_sent_total', 'WebSocket frames sent.', frames.sent);
   }
 
-  #process(out: Exposition): void {
-    const seconds = (ns: number) => Math.max(0, ns / 1e9 - LAG_RESOLUTION_MS / 1000);
-    const lag = this.#lag;
-    if (lag !== undefined && lag.count > 0) {
-      const help = 'How late the event loop is, since the last scrape';
-      out.gauge('gpuhub_event_loop_lag_mean_seconds', `${help}: mean.`, seconds(lag.mean));
-      out.gauge(
-        'gpuhub_event_loop_lag_p99_seconds',
-        `${help}: 99th percentile.`,
-        seconds(lag.percentile(99)),
-      );
-      out.gauge('gpuhub_event_loop_lag_max_seconds', `${help}: the worst.`, seconds(lag.max));
-      lag.reset();
+  /** What was found since the last call; what was found before, if it was just a moment ago. */
+  #readLag(): { mean: number; p99: number; max: number } {
+    const found = this.#found;
+    if (found !== undefined && found.count > 0) {
+      this.#lag = {
+        mean: lagSeconds(found.mean),
+        p99: lagSeconds(found.percentile(99)),
+        max: lagSeconds(found.max),
+      };
+      found.reset();
     }
+    return this.#lag;
+  }
+
+  #process(out: Exposition): void {
+    const help = 'How late the event loop is, since the last scrape';
+    const { mean, p99, max } = this.#readLag();
+    out.gauge('gpuhub_event_loop_lag_mean_seconds', `${help}: mean.`, mean);
+    out.gauge('gpuhub_event_loop_lag_p99_seconds', `${help}: 99th percentile.`, p99);
+    out.gauge('gpuhub_event_loop_lag_max_seconds', `${help}: the worst.`, max);
     const { user, system } = process.cpuUsage();
     const { rss, heapUsed } = process.memoryUsage();
     out.counter('process_cpu_seconds_total', 'CPU time of the hub.', (user + system) / 1e6);
@@ -217,6 +224,9 @@ export class Metrics {
     out.gauge('nodejs_heap_used_bytes', 'JavaScript heap in use.', heapUsed);
   }
 }
+
+/** The histogram counts the time between two looks: what is beyond the interval is lag. */
+const lagSeconds = (ns: number) => Math.max(0, ns / 1e9 - LAG_RESOLUTION_MS / 1000);
 
 const startedAt = performance.timeOrigin / 1000;
 
