@@ -1,4 +1,5 @@
 import { Command, CommanderError, Option } from 'commander';
+import { addAudit } from './audit.ts';
 import { addCancel } from './cancel.ts';
 import { type Cli, EXIT, type ExitCode, type Io, makeContext, UsageError } from './context.ts';
 import { addDrain } from './drain.ts';
@@ -41,6 +42,7 @@ const VERBS = [
   addRetry,
   addDrain,
   addResume,
+  addAudit,
 ];
 
 interface GlobalOptions {

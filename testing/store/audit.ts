@@ -1,6 +1,7 @@
 /**
- * What always holds in Redis, checked from outside: each job lies in the one index its record names, slots and leases
- * name each other, counts are right, no queue hides from a class that could run it, and nothing is left over.
+ * What always holds in Redis, checked from outside: what `gpuhub audit` checks (each job lies in the one index its record
+ * names, slots and leases name each other), and what needs everything to be read at once: counts are right, no queue
+ * hides from a class that could run it, and nothing is left over.
  *
  *     expect(await audit(redis)).toEqual([]);
  *
@@ -9,32 +10,18 @@
  */
 import { decode } from '@msgpack/msgpack';
 import type { Redis } from 'ioredis';
-import { KEYS, type KeyName, keyOf } from '../../core/store/keys.ts';
-import { LETTERS, type Letter } from '../../core/store/records.ts';
+import { readConfig } from '../../core/config.ts';
+import { type AuditReader, auditStore } from '../../core/store/audit.ts';
+import { KEYS, type KeyName, keyOf, shardTag } from '../../core/store/keys.ts';
+import type { Letter } from '../../core/store/records.ts';
+import { loadScripts } from '../../core/store/scripts.ts';
 
-/** The fields of a job that decide where it lies; all are explained in core/store/lua/lib/job.lua. */
+/** The fields of a job that are looked at here; all are explained in core/store/lua/lib/job.lua. */
 interface Fields {
   st: Letter;
-  ix?: 'q' | 's' | 'l' | 'd';
   n: number;
   ty: string;
   sg: string;
-  sc?: number;
-  so?: number;
-  ro?: number;
-  po?: number;
-  ca: number;
-  ra?: number;
-  fa?: number;
-  at?: number;
-  aa?: number;
-  ac?: number;
-  gr?: number;
-  dl?: number;
-  l?: string;
-  lw?: string;
-  lx?: string;
-  lo?: string;
   oi?: number;
 }
 
@@ -80,7 +67,6 @@ const HASHES = [
 type ZsetName = (typeof ZSETS)[number];
 type HashName = (typeof HASHES)[number];
 
-const STATES_OF_INDEX: Record<string, string> = { q: 'q', s: 's', l: 'ap', d: 'cfxe' };
 const ENDED = new Set<Letter>(['c', 'f', 'x', 'e']);
 const SCAN_COUNT = 1000;
 /** Commands sent at once. */
@@ -90,11 +76,19 @@ const isSafe = (score: number) => Number.isSafeInteger(score);
 
 /** @returns a sentence for each thing that is wrong; empty when all is well */
 export async function audit(redis: Redis, shard = 0): Promise<string[]> {
+  const { problems } = await auditStore(readerOf(redis));
   const first = check(await readAll(redis, shard));
-  if (first.length === 0) return [];
+  if (first.length === 0) return problems;
   const again = new Set(check(await readAll(redis, shard)));
-  return first.filter(problem => again.has(problem));
+  return [...problems, ...first.filter(problem => again.has(problem))];
 }
+
+const SCRIPT = (loadScripts(readConfig({})).get('audit') as { text: string }).text;
+
+const readerOf = (redis: Redis): AuditReader => ({
+  call: (command, ...args) => redis.call(command, ...args),
+  run: (_script, args) => redis.eval(SCRIPT, 1, shardTag(0), ...args),
+});
 
 // Reading
 
@@ -176,10 +170,7 @@ function toScores(flat: string[]): Map<string, number> {
 function check(snapshot: Snapshot): string[] {
   const problems = snapshot.unknown.map(key => `${key} is no key of ours`);
   const tell = (problem: string) => problems.push(problem);
-  checkIndexes(snapshot, tell);
   checkAll(snapshot, tell);
-  checkDeadlines(snapshot, tell);
-  checkSlots(snapshot, tell);
   checkCounts(snapshot, tell);
   checkSignatures(snapshot, tell);
   checkHeads(snapshot, tell);
@@ -196,54 +187,9 @@ const zset = (snapshot: Snapshot, name: ZsetName, suffix = '') =>
 const hash = (snapshot: Snapshot, name: HashName, suffix = '') =>
   snapshot.hashes.get(name)?.get(suffix) ?? new Map<string, string>();
 
-/** Each job is in the one index that its record names and nowhere else, with the score of its record. */
-function checkIndexes(snapshot: Snapshot, tell: Tell): void {
-  const found = new Map<string, [string, number][]>();
-  for (const name of ['queue', 'scheduled', 'leases', 'done'] as const) {
-    for (const [suffix, members] of family(snapshot, name)) {
-      for (const [ref, score] of members) {
-        const places = found.get(ref) ?? [];
-        places.push([KEYS[name] + suffix, score]);
-        found.set(ref, places);
-        if (!snapshot.jobs.has(ref)) tell(`${KEYS[name]}${suffix} has ${ref}, which is no job`);
-        if (!isSafe(score)) tell(`${ref} has the score ${score} in ${KEYS[name]}${suffix}`);
-      }
-    }
-  }
-  for (const [ref, job] of snapshot.jobs) {
-    if (!(job.st in LETTERS)) tell(`job ${ref} has the state ${job.st}`);
-    if (!STATES_OF_INDEX[job.ix ?? '']?.includes(job.st))
-      tell(`job ${ref} is ${job.st} but its ix says ${job.ix}`);
-    const places = found.get(ref) ?? [];
-    const [key, score] = placeOf(job);
-    const where = places.map(([name]) => name).join(', ') || 'no index';
-    if (places.length !== 1 || places[0]?.[0] !== key)
-      tell(`job ${ref} should lie in ${key}, but lies in ${where}`);
-    else if (score !== undefined && places[0][1] !== score)
-      tell(`job ${ref} has the score ${places[0][1]} in ${key}, but its record says ${score}`);
-  }
-}
-
-/** Where the record says that the job lies; the score of a lease is in its index only. */
-function placeOf(job: Fields): [key: string, score: number | undefined] {
-  switch (job.ix) {
-    case 'q':
-      return [KEYS.queue + job.sg, job.sc];
-    case 's':
-      return [KEYS.scheduled, job.ra];
-    case 'l':
-      return [KEYS.leases, undefined];
-    default:
-      return [KEYS.done + job.st, job.fa];
-  }
-}
-
 function checkAll(snapshot: Snapshot, tell: Tell): void {
-  const all = zset(snapshot, 'all');
-  for (const ref of snapshot.jobs.keys()) if (!all.has(ref)) tell(`job ${ref} is not in all`);
   const arrivals = new Map<number, string>();
-  for (const [ref, arrival] of all) {
-    if (!snapshot.jobs.has(ref)) tell(`all has ${ref}, which is no job`);
+  for (const [ref, arrival] of zset(snapshot, 'all')) {
     if (!isSafe(arrival) || arrival <= 0) tell(`${ref} arrived as number ${arrival}`);
     if (arrival > snapshot.clock)
       tell(`${ref} arrived as number ${arrival}, after the clock ${snapshot.clock}`);
@@ -254,74 +200,6 @@ function checkAll(snapshot: Snapshot, tell: Tell): void {
   for (const [ref, job] of snapshot.jobs) {
     if (!isSafe(job.n) || job.n <= 0) tell(`job ${ref} has the seq ${job.n}`);
   }
-}
-
-/** A job with a clock of its own is among the deadlines, with the next of them. */
-function checkDeadlines(snapshot: Snapshot, tell: Tell): void {
-  const deadlines = zset(snapshot, 'deadlines');
-  for (const ref of deadlines.keys())
-    if (!snapshot.jobs.has(ref)) tell(`deadlines has ${ref}, which is no job`);
-  for (const [ref, job] of snapshot.jobs) {
-    const due = nextDeadline(job);
-    const kept = deadlines.get(ref);
-    if (due !== kept) tell(`job ${ref} has its next deadline at ${due}, but deadlines says ${kept}`);
-    if ((kept !== undefined) !== (job.dl !== undefined))
-      tell(`job ${ref} says ${job.dl} of its deadline ${kept}`);
-  }
-}
-
-function nextDeadline(job: Fields): number | undefined {
-  if (ENDED.has(job.st)) return undefined;
-  if (job.gr !== undefined) return job.gr;
-  const times: number[] = [];
-  if (job.ix === 'l') {
-    if (job.ro !== undefined) times.push((job.aa ?? 0) + job.ro);
-    if (job.po !== undefined) times.push((job.ac ?? job.aa ?? 0) + job.po);
-  } else if (job.so !== undefined && (job.at ?? 0) === 0) {
-    times.push(Math.max(job.ca, job.ra ?? 0) + job.so);
-  }
-  return times.length === 0 ? undefined : Math.min(...times);
-}
-
-/** A leased job has a slot, a slot with a live lease has that job, and no lease is in two slots. */
-function checkSlots(snapshot: Snapshot, tell: Tell): void {
-  const slots = new Map<string, string>();
-  for (const [machine, fields] of snapshot.hashes.get('machine') as Map<string, Map<string, string>>) {
-    for (const [field, held] of fields) {
-      if (!/^s\d+$/.test(field)) continue;
-      const worker = `${machine}:gpu${field.slice(1)}`;
-      const [lease, ref, mark] = held.split(' ') as [string, string, string | undefined];
-      const other = slots.get(lease);
-      if (other !== undefined) tell(`${worker} and ${other} both hold the lease ${lease}`);
-      slots.set(lease, worker);
-      checkSlot(worker, lease, mark, ref, snapshot.jobs.get(ref), tell);
-      if (mark !== undefined && !fields.has('conn'))
-        tell(`${worker} waits for a word, but its machine is away`);
-    }
-  }
-  for (const [ref, job] of snapshot.jobs) {
-    if (job.ix === 'l' && slots.get(job.l ?? '') !== job.lw)
-      tell(`job ${ref} is leased to ${job.lw}, whose slot does not hold it`);
-    if (job.ix === 'l' && (job.lo !== undefined || job.lx !== undefined))
-      tell(`job ${ref} is leased under a lease that is over`);
-    if (ENDED.has(job.st) && job.l !== undefined && job.lo === undefined)
-      tell(`job ${ref} has ended, but its lease has not`);
-  }
-}
-
-function checkSlot(
-  worker: string,
-  lease: string,
-  mark: string | undefined,
-  ref: string,
-  job: Fields | undefined,
-  tell: Tell,
-): void {
-  const live = job?.ix === 'l' && job.l === lease && job.lw === worker;
-  if (mark === undefined && !live) tell(`${worker} holds the lease ${lease} of ${ref}, which does not`);
-  if (mark !== undefined && live)
-    tell(`${worker} lost the lease ${lease} (${mark}), but ${ref} has it still`);
-  if (mark !== undefined && mark !== 'x' && mark !== 't') tell(`${worker} has the mark ${mark}`);
 }
 
 /** Present states are counted exactly; ended ones since Redis was first used, so also those forgotten since. */
