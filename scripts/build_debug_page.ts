@@ -51,6 +51,8 @@ function policy(html: string): string {
     `script-src ${contents(html, 'script').map(hashOf).join(' ')}`,
     `style-src ${contents(html, 'style').map(hashOf).join(' ')}`,
     'connect-src ws: wss: http: https:',
+    // The mock machines run in a thread whose script is part of the one script above.
+    'worker-src blob:',
     'img-src data: blob:',
     "base-uri 'none'",
     "form-action 'none'",
@@ -65,6 +67,7 @@ async function bundle(): Promise<string> {
     logLevel: 'warn',
     mode: 'production',
     plugins: [protocolModule(), withoutNode(), viteSingleFile({ removeViteModuleLoader: true })],
+    worker: { format: 'es' },
     build: { write: false, target: 'es2022', modulePreload: false, reportCompressedSize: false },
   });
   const outputs = (Array.isArray(built) ? built : [built]).flatMap(part =>

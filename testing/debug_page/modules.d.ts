@@ -7,3 +7,9 @@ declare module 'virtual:protocol' {
   const data: unknown;
   export default data;
 }
+
+/** A script built on its own and carried in the page, to be run in a thread. */
+declare module '*?worker&inline' {
+  const MockThread: new () => Worker;
+  export default MockThread;
+}

@@ -37,12 +37,18 @@ interface Waiting {
   timer: ReturnType<typeof setTimeout>;
 }
 
+/** What a browser offers: the protocol, and the token as it cannot set a header. */
+export function subprotocols(token = ''): string[] {
+  return token === '' ? [protocol.subprotocol] : [protocol.subprotocol, `bearer.${base64url(token)}`];
+}
+
 function base64url(text: string): string {
   const binary = String.fromCharCode(...new TextEncoder().encode(text));
   return btoa(binary).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
 }
 
-function readFrame(text: string): Frame | undefined {
+/** Undefined for what is not a JSON object. */
+export function readFrame(text: string): Frame | undefined {
   try {
     const value: unknown = JSON.parse(text);
     return typeof value === 'object' && value !== null ? (value as Frame) : undefined;
@@ -70,8 +76,7 @@ export class Connection {
     this.role = role;
     this.name = name;
     this.own = own;
-    const bearer = token === undefined || token === '' ? [] : [`bearer.${base64url(token)}`];
-    this.#socket = new WebSocket(url, [protocol.subprotocol, ...bearer]);
+    this.#socket = new WebSocket(url, subprotocols(token));
     this.#socket.onopen = () => this.#opened();
     this.#socket.onmessage = event => this.#received(String(event.data));
     this.#socket.onclose = event => this.#ended(event);

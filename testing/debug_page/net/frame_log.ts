@@ -29,6 +29,8 @@ export interface FrameEntry {
 
 type NewFrame = Pick<FrameEntry, 'connection' | 'own' | 'out' | 'raw'> & {
   frame: Record<string, unknown> | undefined;
+  /** When it went over the wire, if that was not just now. */
+  at?: number;
 };
 
 const textOf = (value: unknown) => (typeof value === 'string' ? value : '');
@@ -45,12 +47,12 @@ class FrameLog {
   #next = 1;
   #chars = 0;
 
-  add({ frame = {}, ...fields }: NewFrame): void {
+  add({ frame = {}, at = Date.now(), ...fields }: NewFrame): void {
     const request = textOf(frame['request_id']);
     const entry: FrameEntry = {
       ...fields,
       n: this.#next++,
-      at: Date.now(),
+      at,
       type: textOf(frame['type']) || '?',
       request,
       subject: textOf(frame['job_id']) || textOf(frame['worker_id']) || textOf(frame['machine_id']),

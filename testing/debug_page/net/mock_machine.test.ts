@@ -9,8 +9,10 @@ let machine: MockMachine;
 beforeEach(() => {
   vi.useFakeTimers();
   sent = [];
-  machine = new MockMachine('m', { gpuCount: 2, speed: 1, failRate: 0, durationMs: 1200 }, frame =>
-    sent.push(frame),
+  machine = new MockMachine(
+    'm',
+    { gpuCount: 2, speed: 1, failRate: 0, durationMs: 1200, jobTypes: ['*'] },
+    frame => sent.push(frame),
   );
   machine.connected();
   machine.take({ type: 'worker_registered', heartbeat_interval_ms: 5000, resend_ms: 3000, jobs: [] });

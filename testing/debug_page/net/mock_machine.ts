@@ -12,6 +12,7 @@ const RESEND_DEFAULT_MS = 10_000;
 const STATUS_EVERY_MS = 2000;
 const VRAM_MB = 49_152;
 const GPU_NAME = 'NVIDIA L40S';
+const MODELS = ['sdxl', 'flux'];
 
 export interface MockSettings {
   gpuCount: number;
@@ -21,6 +22,7 @@ export interface MockSettings {
   failRate: number;
   /** How long a job takes at speed 1 that does not say so in `params.duration_ms`. */
   durationMs: number;
+  jobTypes: string[];
 }
 
 interface Running extends MockJob {
@@ -65,7 +67,14 @@ export class MockMachine {
       name: GPU_NAME,
       vram_mb: VRAM_MB,
     }));
-    const about = { machine_id: this.machineId, gpus, job_types: ['*'], labels: { mock: 'browser' } };
+    const models = [...MODELS];
+    const about = {
+      machine_id: this.machineId,
+      gpus,
+      models,
+      job_types: this.settings.jobTypes,
+      labels: { mock: 'browser' },
+    };
     this.#send({ type: 'register_worker', ...about, version: 'debug-page', running: this.#held() });
   }
 

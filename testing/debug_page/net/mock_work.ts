@@ -1,5 +1,7 @@
 // What a mocked GPU makes and measures.
 
+import { tinyPng } from './tiny_png.ts';
+
 export interface MockJob {
   job_id: string;
   lease_id: string;
@@ -7,7 +9,7 @@ export interface MockJob {
   params: Record<string, unknown>;
 }
 
-const IMAGE_PX = 96;
+const IMAGE_PX = 64;
 const IDLE_C = 38;
 const BUSY_C = 68;
 
@@ -22,20 +24,17 @@ export function mockTelemetry(busy: boolean, vramMb: number) {
   };
 }
 
+const COLOURS = 256;
+
 /** A small picture made from the job's id, so that an image in a result can be looked at. */
-function picture(seed: string): string | undefined {
-  if (typeof document === 'undefined') return undefined;
-  const canvas = document.createElement('canvas');
-  canvas.width = canvas.height = IMAGE_PX;
-  const context = canvas.getContext('2d');
-  if (context === null) return undefined;
-  const hue = [...seed].reduce((sum, char) => (sum * 31 + char.charCodeAt(0)) % 360, 7);
-  const gradient = context.createLinearGradient(0, 0, IMAGE_PX, IMAGE_PX);
-  gradient.addColorStop(0, `hsl(${hue} 70% 60%)`);
-  gradient.addColorStop(1, `hsl(${(hue + 70) % 360} 70% 30%)`);
-  context.fillStyle = gradient;
-  context.fillRect(0, 0, IMAGE_PX, IMAGE_PX);
-  return canvas.toDataURL('image/png');
+function picture(seed: string): string {
+  const hash = [...seed].reduce((sum, char) => (sum * 31 + char.charCodeAt(0)) % 100_003, 7);
+  const shade = (shift: number, i: number) =>
+    Math.round(127 + 120 * Math.sin((i / COLOURS) * 3 + hash + shift));
+  const palette = Array.from({ length: COLOURS }, (_, i) => [shade(0, i), shade(2, i), shade(4, i)]).flat();
+  const wave = (x: number, y: number) => Math.sin((x + (hash % 17)) / 9) + Math.sin((y + (hash % 23)) / 7);
+  const png = tinyPng(IMAGE_PX, palette, (x, y) => Math.round(((wave(x, y) + 2) / 4) * (COLOURS - 1)));
+  return `data:image/png;base64,${btoa(String.fromCharCode(...png))}`;
 }
 
 export function mockResult(job: MockJob): Record<string, unknown> {

@@ -1,89 +1,69 @@
-// Mock machines in this tab: each a worker connection that comes back by itself, and a machine that works.
+// Mock machines of this tab, seen from the page: they live in a thread of their own.
 
-import { backoffMs } from '../../net/backoff.ts';
-import type { Connection } from '../../net/connection.ts';
-import { MockMachine, type MockSettings } from '../../net/mock_machine.ts';
+// oxlint-disable-next-line import/default -- the build makes it
+import MockThread from '../../net/mock_thread.ts?worker&inline';
+import { readFrame, subprotocols } from '../../net/connection.ts';
+import { frameLog } from '../../net/frame_log.ts';
+import { socketUrl } from '../../net/hub_address.ts';
+import { link } from '../../net/hub_link.ts';
+import type { MockSettings } from '../../net/mock_machine.ts';
+import type { MachineState, Order, Report } from '../../net/mock_thread.ts';
 import { touch } from '../../state/live.ts';
-import { peers } from './peers.ts';
 
-/** 4409: another connection registered as this machine; it does not come back by itself. */
-const REPLACED = 4409;
-
-export interface FleetMachine {
-  machine: MockMachine;
-  connection: Connection | undefined;
-  /** How it stands, for a person. */
-  word: string;
-}
+/** A tab has a name of its own, so that two tabs do not take each other's machines away. */
+const tabName = Math.random().toString(36).slice(2, 6);
 
 class Fleet {
-  readonly machines: FleetMachine[] = [];
+  machines: MachineState[] = [];
   /** The sliders; speed and failures take effect at once, the number of GPUs for machines started later. */
-  readonly settings: MockSettings = { gpuCount: 4, speed: 1, failRate: 0, durationMs: 6000 };
+  readonly settings: MockSettings = {
+    gpuCount: 4,
+    speed: 1,
+    failRate: 0,
+    durationMs: 6000,
+    jobTypes: ['*'],
+  };
   #next = 1;
-  readonly #stopped = new WeakSet<MockMachine>();
+  #thread: Worker | undefined;
 
   change(part: Partial<MockSettings>): void {
     Object.assign(this.settings, part);
-    for (const { machine } of this.machines) {
-      Object.assign(machine.settings, this.settings, { gpuCount: machine.settings.gpuCount });
-    }
+    const { speed, failRate, durationMs } = this.settings;
+    if (this.machines.length > 0) this.#order({ do: 'change', settings: { speed, failRate, durationMs } });
     touch('mock');
   }
 
-  start(count: number): void {
-    for (let i = 0; i < count; i++) this.#startOne();
-    touch('mock');
-  }
-
-  #startOne(): void {
-    const entry: FleetMachine = { machine: undefined as never, connection: undefined, word: 'connecting' };
-    // A tab has a name of its own, so that two tabs do not take each other's machines away.
-    const machineId = `mock-${tabName}-${this.#next++}`;
-    entry.machine = new MockMachine(machineId, { ...this.settings }, frame => {
-      if (entry.connection?.state === 'open') entry.connection.send(frame);
+  /** Starts machines as the sliders stand, but for `other`; their names. */
+  start(count: number, other: Partial<MockSettings> = {}): string[] {
+    return Array.from({ length: count }, () => {
+      const machineId = `mock-${tabName}-${this.#next++}`;
+      const settings = { ...this.settings, ...other };
+      const url = socketUrl(link.hub, 'worker');
+      this.#order({ do: 'start', machineId, url, protocols: subprotocols(link.token), settings });
+      return machineId;
     });
-    entry.machine.onChange = () => touch('mock');
-    this.machines.push(entry);
-    this.#connect(entry, 0);
-  }
-
-  #connect(entry: FleetMachine, tries: number): void {
-    if (this.#stopped.has(entry.machine)) return;
-    const connection = peers.add('worker');
-    entry.connection = connection;
-    entry.word = 'connecting';
-    connection.onOpen = () => entry.machine.connected();
-    connection.onFrame = frame => {
-      entry.machine.take(frame);
-      if (frame.type === 'worker_registered') entry.word = 'at work';
-    };
-    connection.onClose = () => this.#lost(entry, entry.machine.registered ? 0 : tries + 1);
-    touch('mock');
-  }
-
-  #lost(entry: FleetMachine, tries: number): void {
-    const { connection, machine } = entry;
-    machine.disconnected();
-    if (connection !== undefined) peers.close(connection);
-    if (connection?.closed?.code === REPLACED) entry.word = 'replaced by another connection';
-    else if (!this.#stopped.has(machine)) {
-      entry.word = 'away, coming back';
-      setTimeout(() => this.#connect(entry, tries), backoffMs(tries));
-    }
-    touch('mock');
   }
 
   /** Pulls the plug: no goodbye, as a spot instance that is taken away. */
-  stop(entry: FleetMachine): void {
-    this.#stopped.add(entry.machine);
-    entry.machine.stop();
-    entry.connection?.close();
-    this.machines.splice(this.machines.indexOf(entry), 1);
+  stop(machineId: string): void {
+    this.#order({ do: 'stop', machineId });
+  }
+
+  #order(order: Order): void {
+    if (this.#thread === undefined) {
+      this.#thread = new MockThread();
+      this.#thread.onmessage = event => this.#take(event.data as Report);
+    }
+    this.#thread.postMessage(order);
+  }
+
+  #take({ machines, frames }: Report): void {
+    this.machines = machines;
+    for (const { machineId, raw, ...rest } of frames) {
+      frameLog.add({ connection: machineId, own: false, raw, frame: readFrame(raw), ...rest });
+    }
     touch('mock');
   }
 }
-
-const tabName = Math.random().toString(36).slice(2, 6);
 
 export const fleet = new Fleet();

@@ -1,7 +1,8 @@
+import type { MachineState } from '../../net/mock_thread.ts';
 import { useLive } from '../../state/live.ts';
 import { count } from '../../text/format.ts';
 import { Card } from '../../ui/card.tsx';
-import { type FleetMachine, fleet } from './fleet.ts';
+import { fleet } from './fleet.ts';
 
 interface SliderProps {
   label: string;
@@ -67,7 +68,7 @@ function Sliders() {
         value={failRate * 100}
         min={0}
         max={100}
-        step={5}
+        step={1}
         text={`${Math.round(failRate * 100)} %`}
         onValue={value => fleet.change({ failRate: value / 100 })}
       />
@@ -75,23 +76,23 @@ function Sliders() {
   );
 }
 
-function MachineRow({ entry }: { entry: FleetMachine }) {
-  const { machine, word } = entry;
+function MachineRow({ state }: { state: MachineState }) {
+  const { machineId, busy, gpuCount, completed, failed, unacknowledged, word } = state;
   return (
     <tr>
-      <td class="mono">{machine.machineId}</td>
+      <td class="mono">{machineId}</td>
       <td>
-        {machine.busy}/{machine.settings.gpuCount} busy
+        {busy}/{gpuCount} busy
       </td>
-      <td class="num">{count(machine.completed)} done</td>
-      <td class={`num ${machine.failed > 0 ? 'tone-bad' : 'muted'}`}>{count(machine.failed)} failed</td>
-      <td class="muted">{machine.unacknowledged > 0 ? `${machine.unacknowledged} unacknowledged` : word}</td>
+      <td class="num">{count(completed)} done</td>
+      <td class={`num ${failed > 0 ? 'tone-bad' : 'muted'}`}>{count(failed)} failed</td>
+      <td class="muted">{unacknowledged > 0 ? `${unacknowledged} unacknowledged` : word}</td>
       <td class="num">
         <button
           type="button"
           class="quiet"
-          onClick={() => fleet.stop(entry)}
-          aria-label={`Stop ${machine.machineId}`}
+          onClick={() => fleet.stop(machineId)}
+          aria-label={`Stop ${machineId}`}
         >
           stop
         </button>
@@ -107,24 +108,29 @@ export function FleetPanel() {
     <Card
       title="Mock machines in this tab"
       aside={
-        <button type="button" class="primary" onClick={() => fleet.start(1)}>
-          Start a machine
-        </button>
+        <>
+          <button type="button" class="quiet" onClick={() => fleet.start(8)}>
+            start 8
+          </button>
+          <button type="button" class="primary" onClick={() => fleet.start(1)}>
+            Start a machine
+          </button>
+        </>
       }
     >
       <Sliders />
       {fleet.machines.length > 0 && (
         <table class="fleet">
           <tbody>
-            {fleet.machines.map(entry => (
-              <MachineRow key={entry.machine.machineId} entry={entry} />
+            {fleet.machines.map(state => (
+              <MachineRow key={state.machineId} state={state} />
             ))}
           </tbody>
         </table>
       )}
       <p class="muted small">
-        A job may say how long it takes: <span class="mono">params.duration_ms</span>. A hidden tab works
-        slower.
+        A job may say how long it takes: <span class="mono">params.duration_ms</span>. They run in a thread of
+        their own: a busy page does not stop their heartbeats.
       </p>
     </Card>
   );
