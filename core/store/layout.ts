@@ -29,11 +29,16 @@ export async function checkLayout(
   for (const name of SHARED) mine[name] = String(config[name]);
   const jobs = (await link.call('ZCARD', key('all'))) as number;
   const hubs = (await link.call('ZCARD', key('hubs'))) as number;
-  if (jobs === 0 && hubs === 0) await link.call('DEL', key('layout'));
-  for (const [name, value] of Object.entries(mine)) await link.call('HSETNX', key('layout'), name, value);
-
   const names = Object.keys(mine);
-  const kept = (await link.call('HMGET', key('layout'), ...names)) as string[];
+  const read = async () => (await link.call('HMGET', key('layout'), ...names)) as (string | null)[];
+  let kept = await read();
+  const differs = kept.some((value, i) => value !== null && value !== mine[names[i] as string]);
+  if (differs && jobs === 0 && hubs === 0) await link.call('DEL', key('layout'));
+  // Hubs that start at the same time may take each other's values away: until all are there they are written.
+  do {
+    for (const [name, value] of Object.entries(mine)) await link.call('HSETNX', key('layout'), name, value);
+    kept = await read();
+  } while (kept.includes(null));
   names.forEach((name, i) => {
     if (kept[i] === mine[name]) return;
     if (name === 'version') {
