@@ -62,7 +62,11 @@ class SdkClient {
       this.#write('cancelled', { job_id, outcome: 'ok', status });
     } catch (error) {
       if (!(error instanceof GpuhubError)) throw error;
-      this.#write('cancelled', { job_id, outcome: error.code === 'timeout' ? 'unknown' : 'fail', code: error.code });
+      this.#write('cancelled', {
+        job_id,
+        outcome: error.code === 'timeout' ? 'unknown' : 'fail',
+        code: error.code,
+      });
     }
   }
 

@@ -14,6 +14,13 @@ export interface Execution {
 
 /** Jobs shorter than this tell no progress and stream no output. */
 const TALKATIVE_MS = 100;
+const DEADLY_MS = 50;
+
+/** Not at once: a crash counts when the worker had shown a sign of the job. */
+async function dieSoon(): Promise<void> {
+  await sleep(DEADLY_MS);
+  process.kill(process.pid, 'SIGKILL');
+}
 
 /**
  * @param tell is told at half of the work
@@ -27,9 +34,9 @@ export async function execute(
   tell: () => void,
 ): Promise<{ job_id: string; lease_id: string; prompt: string }> {
   ledger.write(machine_id, 'begin', { job_id, lease_id, attempt, gpu });
-  if (params.kills) process.kill(process.pid, 'SIGKILL');
   let how = 'stopped';
   try {
+    if (params.kills) await dieSoon();
     if (params.work_ms >= TALKATIVE_MS) {
       await sleep(params.work_ms / 2, undefined, { signal });
       tell();

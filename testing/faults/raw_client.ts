@@ -109,10 +109,7 @@ export class RawClient {
     this.#write('down', { why: `close ${code}` });
     for (const { job, state } of this.#jobs.values())
       if (state === 'sent') this.#write('submitted', { job_id: job.job_id, outcome: 'unknown' });
-    setTimeout(
-      () => this.#connect(),
-      RETRY_MS.least + Math.random() * (RETRY_MS.most - RETRY_MS.least),
-    );
+    setTimeout(() => this.#connect(), RETRY_MS.least + Math.random() * (RETRY_MS.most - RETRY_MS.least));
   }
 
   #send(message: object): void {

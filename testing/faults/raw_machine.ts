@@ -41,11 +41,7 @@ export class RawMachine {
   #timers: NodeJS.Timeout[] = [];
   #watchdog: NodeJS.Timeout | undefined;
 
-  constructor(
-    machine: { machine_id: string; gpus: number; urls: string[] },
-    ledger: Ledger,
-    twice = false,
-  ) {
+  constructor(machine: { machine_id: string; gpus: number; urls: string[] }, ledger: Ledger, twice = false) {
     this.#machine_id = machine.machine_id;
     this.#gpus = machine.gpus;
     this.#urls = machine.urls;
@@ -85,10 +81,7 @@ export class RawMachine {
       this.#ledger.write(this.#machine_id, 'ended', { why: 'replaced' });
       return;
     }
-    setTimeout(
-      () => this.#connect(),
-      RETRY_MS.least + Math.random() * (RETRY_MS.most - RETRY_MS.least),
-    );
+    setTimeout(() => this.#connect(), RETRY_MS.least + Math.random() * (RETRY_MS.most - RETRY_MS.least));
   }
 
   #send(message: object): void {

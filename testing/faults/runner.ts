@@ -39,9 +39,9 @@ async function readRecords(url: string, entries: Entry[]): Promise<Map<string, J
   }
 }
 
-/** What a hub calls a bug of its own, each once. */
+/** The errors that a hub logs with their stacks, which are bugs of its own; each once. */
 function bugsOf(output: string): Set<string> {
-  const lines = output.split('\n').filter(line => line.includes('"level":50'));
+  const lines = output.split('\n').filter(line => line.includes('"level":50') && line.includes('"err":'));
   return new Set(lines.map(line => (/"message":"([^"]*)/.exec(line)?.[1] ?? line).slice(0, 300)));
 }
 

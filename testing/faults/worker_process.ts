@@ -20,7 +20,6 @@ export interface WorkerPlan {
   twice?: boolean;
 }
 
-
 function startSdkMachine(plan: WorkerPlan, { machine_id, gpus, urls }: WorkerPlan['machines'][number]): void {
   const ledger = new Ledger(plan.folder, `${plan.name}-${machine_id}`);
   const write = (op: string, fields: object) => ledger.write(machine_id, op, fields);

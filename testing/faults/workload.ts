@@ -14,7 +14,7 @@ export interface JobParams {
   work_ms: number;
   /** Attempts up to this one fail. */
   fail_until?: number;
-  /** The worker's process dies by SIGKILL when it begins. */
+  /** The worker's process dies by SIGKILL soon after it begins. */
   kills?: boolean;
 }
 
@@ -25,6 +25,7 @@ export interface Job {
   priority?: number;
   max_attempts?: number;
   delay_ms?: number;
+  backoff_ms?: number;
 }
 
 /** What a client process does, and when: ms after its start. */

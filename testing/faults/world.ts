@@ -11,7 +11,7 @@ import { type Entry, Ledger, now, readLedgers } from './ledger.ts';
 import { Random } from './random.ts';
 import type { Scenario } from './scenario.ts';
 import type { WorkerPlan } from './worker_process.ts';
-import { type Job, prompts, type Step } from './workload.ts';
+import { type Job, type JobParams, prompts, type Step } from './workload.ts';
 
 /** Short times, so that a scenario takes seconds; all ms. */
 export const LEASE_MS = 3000;
@@ -111,6 +111,11 @@ export class WorkerSeat {
     this.#world.away(this.machines, now(), Number.MAX_SAFE_INTEGER, 'killed');
     this.process.kill('SIGKILL');
     await this.process.exited;
+  }
+
+  /** It died by itself, as its jobs wanted. */
+  died(): void {
+    this.#world.away(this.machines, now(), Number.MAX_SAFE_INTEGER, 'killed');
   }
 
   /** Halts it (SIGSTOP), as a machine that hangs. */
@@ -230,7 +235,7 @@ export class World implements AsyncDisposable {
   }
 
   /** A job with a real prompt. */
-  job(work_ms: number, more: Partial<Job> & { params?: object } = {}): Job {
+  job(work_ms: number, more: Omit<Partial<Job>, 'params'> & { params?: Partial<JobParams> } = {}): Job {
     const number = this.#job_count++;
     const prompt = this.#texts[number % this.#texts.length] as string;
     const params = { prompt, work_ms, ...more.params };
@@ -238,7 +243,7 @@ export class World implements AsyncDisposable {
   }
 
   /** So many jobs, spread evenly over a time; their work takes from half to one and a half of `work_ms`. */
-  steps(count: number, over_ms: number, work_ms: number, more: Partial<Job> = {}): Step[] {
+  steps(count: number, over_ms: number, work_ms: number, more: Omit<Partial<Job>, 'params'> = {}): Step[] {
     return Array.from({ length: count }, (_, i) => {
       const took_ms = Math.round(work_ms * (0.5 + this.random.next()));
       return { at_ms: (i * over_ms) / count, submit: this.job(took_ms, more) };
@@ -258,6 +263,11 @@ export class World implements AsyncDisposable {
   /** Writes down what was done to the system. */
   note(op: string, fields: object = {}): void {
     this.#ledger.write('harness', op, fields);
+  }
+
+  /** Writes a line for a peer that a scenario plays itself. */
+  write(who: string, op: string, fields: object = {}): void {
+    this.#ledger.write(who, op, fields);
   }
 
   /** These machines could not be expected to keep their leases for this time. */
@@ -322,9 +332,12 @@ export class World implements AsyncDisposable {
     const late = sleep(within_ms, 'late' as const, { ref: false });
     for (const { name, process } of this.#clients) {
       const ending = await Promise.race([process.exited, late]);
-      if (ending === 'late') this.problems.push(`${name} waits for jobs ${within_ms} ms after the last fault`);
+      if (ending === 'late')
+        this.problems.push(`${name} waits for jobs ${within_ms} ms after the last fault`);
       else if (ending.code !== 0)
-        this.problems.push(`${name} ended with ${ending.code ?? ending.signal}: ${process.output.slice(-500)}`);
+        this.problems.push(
+          `${name} ended with ${ending.code ?? ending.signal}: ${process.output.slice(-500)}`,
+        );
     }
     await this.#acknowledged();
   }
@@ -338,7 +351,8 @@ export class World implements AsyncDisposable {
       for (const { op, lease_id, who, machines, to } of this.entries()) {
         if (op === 'told') open.add(`${who} ${lease_id}`);
         if (op === 'answer' || op === 'dropped') open.delete(`${who} ${lease_id}`);
-        if (op === 'away' && to === Number.MAX_SAFE_INTEGER) for (const id of machines as string[]) gone.add(id);
+        if (op === 'away' && to === Number.MAX_SAFE_INTEGER)
+          for (const id of machines as string[]) gone.add(id);
         if (op === 'ended') gone.add(who);
       }
       if ([...open].every(key => gone.has(String(key).split(' ')[0]))) return;

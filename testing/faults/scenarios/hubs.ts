@@ -12,7 +12,12 @@ const RARE_SCRIPTS = ['register', 'watch'];
 const REACH_MS = 6000;
 
 /** Starts the hub with a kill point again and again, until all points are used up. */
-async function dieAtPoints(world: World, hub: HubSeat, points: string[], state: { died: number; idle: number }) {
+async function dieAtPoints(
+  world: World,
+  hub: HubSeat,
+  points: string[],
+  state: { died: number; idle: number },
+) {
   for (let point = points.pop(); point !== undefined; point = points.pop()) {
     const [script = ''] = point.split(':');
     const times = RARE_SCRIPTS.includes(script) ? 1 : world.random.int(1, 12);
@@ -41,7 +46,10 @@ function killPoints(name: string, points_of: (world: World) => string[], short: 
     async run(world) {
       const points = points_of(world);
       await world.addHubs(2);
-      const workers = [world.worker({ name: 'sdk', machines: 2 }), world.worker({ name: 'raw', kind: 'raw' })];
+      const workers = [
+        world.worker({ name: 'sdk', machines: 2 }),
+        world.worker({ name: 'raw', kind: 'raw' }),
+      ];
       await world.registered(...workers);
       const over_ms = points.length * 1500;
       const count = Math.min(1500, points.length * 30);
@@ -64,7 +72,8 @@ const ALL_POINTS = BUSY_SCRIPTS.flatMap(script => MOMENTS.map(moment => `${scrip
 export const HUBS: readonly Scenario[] = [
   killPoints(
     'kill-points-short',
-    world => world.random.shuffle(ALL_POINTS.filter(point => /^(submit|claim|finish)/.test(point))).slice(0, 5),
+    world =>
+      world.random.shuffle(ALL_POINTS.filter(point => /^(submit|claim|finish)/.test(point))).slice(0, 5),
     true,
   ),
   killPoints('kill-points', world => world.random.shuffle(ALL_POINTS), false),
