@@ -28,7 +28,7 @@ const Environment = z.object({
   /** What an acknowledgement promises: Redis has it, its disk has it, a replica has it. */
   DURABILITY: z.enum(['memory', 'fsync', 'replica']).default('memory'),
   /** How long disk or replica may take before the peer is told that the outcome is unknown. */
-  DURABILITY_TIMEOUT_MS: ms(1).default(1000),
+  DURABILITY_TIMEOUT_MS: ms(1).default(3000),
 
   HUB_HOST: z.string().min(1).default('127.0.0.1'),
   HUB_PORT: int(0, 65535).default(8000),

@@ -63,11 +63,12 @@ export class Durability {
     if (this.#mode === 'replica') this.#wait = ['WAIT', 1, this.#timeout_ms];
     if (this.#mode !== 'fsync') return;
     const server = await readServer(this.#call);
+    // Then every reply comes after the fsync by itself.
+    if (server.appendonly === 'yes' && server.appendfsync === 'always') return;
     if (server.has_waitaof && server.appendonly !== 'no') {
       this.#wait = ['WAITAOF', 1, 0, this.#timeout_ms];
       return;
     }
-    if (server.appendonly === 'yes' && server.appendfsync === 'always') return;
     throw new Error(
       server.appendfsync === null
         ? 'DURABILITY=fsync needs Redis 7.2 or newer, or one with "appendonly yes" and "appendfsync always"; this one is older and does not let hubs read its settings'
