@@ -18,6 +18,7 @@ export default defineConfig({
       suite('setup', ['testing/setup/**/*.test.ts']),
       suite('store', ['testing/store/**/*.test.ts']),
       suite('hub', ['testing/protocol/**/*.test.ts', 'testing/hub/**/*.test.ts']),
+      suite('faults', ['testing/faults/**/*.test.ts']),
       suite('browser', ['testing/browser/**/*.test.ts']),
     ].map(project => ({ ...project, extends: true as const })),
   },

@@ -1,11 +1,12 @@
 /** All scenarios, and the faults of the list that none of them can bring about here. */
 import { HUBS } from './scenarios/hubs.ts';
 import { NETWORK } from './scenarios/network.ts';
+import { PROTOCOL } from './scenarios/protocol.ts';
 import { REDIS } from './scenarios/redis.ts';
 import { WORKERS } from './scenarios/workers.ts';
 import type { Scenario } from './scenario.ts';
 
-export const SCENARIOS: readonly Scenario[] = [...HUBS, ...WORKERS, ...NETWORK, ...REDIS];
+export const SCENARIOS: readonly Scenario[] = [...HUBS, ...WORKERS, ...NETWORK, ...REDIS, ...PROTOCOL];
 
 /** By the number of the fault: why no scenario has it. */
 export const NOT_RUN: Readonly<Record<number, string>> = {

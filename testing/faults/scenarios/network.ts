@@ -30,7 +30,7 @@ const blackHole = (name: string, leases: number, short: boolean): Scenario => ({
   short,
   allowed: { executed_twice: 'away' },
   async run(world) {
-    const { proxy, far } = await behindProxy(world, 2 * LEASE_MS);
+    const { proxy, far } = await behindProxy(world, (1 + leases / 2) * LEASE_MS);
     const from = now();
     proxy.blackHole();
     await sleep(leases * LEASE_MS);
