@@ -125,12 +125,15 @@ function trace(name: string, share: number, short: boolean): Scenario {
       );
       const end = now() + (steps.at(-1)?.at_ms ?? 0);
       let kills = 0;
+      const starts = new Map<HubSeat, Promise<void>>();
       while (now() + KILL_EVERY_MS < end || kills === 0) {
         await sleep(KILL_EVERY_MS);
         const hub = world.hubs[kills++ % world.hubs.length] as HubSeat;
+        await starts.get(hub);
         await hub.kill();
-        await hub.start();
+        starts.set(hub, hub.start());
       }
+      await Promise.all(starts.values());
       world.figures['hubs killed'] = kills;
       await world.settle(90_000);
     },

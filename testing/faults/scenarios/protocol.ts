@@ -1,11 +1,15 @@
 /** What peers do to the hub: say things twice, too late, too much, or not read; and what many at once do. */
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { startProcess } from '../../harness/processes.ts';
 import { type Frame, Peer } from '../../harness/peer.ts';
 import { now } from '../ledger.ts';
 import { quantile } from '../report.ts';
 import type { Scenario } from '../scenario.ts';
 import { LEASE_MS, type World } from '../world.ts';
+
+/** Files that a hub may have open when there shall be too few: what it needs itself is about 30. */
+const FILES = 60;
 
 const client = (url: string, name = 'probe') =>
   Peer.connect(url, { path: '/ws/client', query: { client_id: name } });
@@ -220,6 +224,40 @@ export const PROTOCOL: readonly Scenario[] = [
     },
   },
   {
+    name: 'no-more-files',
+    faults: [38],
+    title:
+      'a hub may open no more files: those who are there are served, and others when there is room again',
+    allowed: { executed_twice: 'never' },
+    async run(world) {
+      const hub = await world.addHub();
+      await world.registered(world.worker({ name: 'sdk', gpus: 4 }));
+      await world.client('client', world.steps(100, 6000, 50));
+      await world.seen('answer', 5);
+      if (!(await limitFiles(world, FILES))) {
+        world.figures['not shown'] = 'prlimit is not there';
+        return world.settle();
+      }
+      const peers = await Promise.all(
+        Array.from({ length: 2 * FILES }, () =>
+          Peer.connect(hub.url, { path: '/ws/client', timeout_ms: 2000 }).catch(() => undefined),
+        ),
+      );
+      const inside = peers.filter(peer => peer !== undefined);
+      world.figures['let in'] = `${inside.length} of ${peers.length}`;
+      world.expect(inside.length < FILES, 'the limit did not hold: the scenario shows nothing');
+      const from = now();
+      await world.seen('answer', 1, ({ at, accepted }) => at > from && accepted === true);
+      await Promise.all(inside.map(peer => peer.terminate()));
+      await limitFiles(world, 4096);
+      const late = await world.until('a new client is let in again', () =>
+        client(hub.url).catch(() => undefined),
+      );
+      await late?.terminate();
+      await world.settle();
+    },
+  },
+  {
     name: 'hostile-peers',
     faults: [30],
     title: 'ten peers send garbage as fast as they can; good ones are served all the same',
@@ -266,6 +304,13 @@ export const PROTOCOL: readonly Scenario[] = [
     },
   },
 ];
+
+/** The most files that the first hub may have open; Linux only. @returns whether it could be set */
+async function limitFiles(world: World, count: number): Promise<boolean> {
+  const pid = String(world.hubs[0]?.process.pid);
+  const { code } = await startProcess('prlimit', ['--pid', pid, `--nofile=${count}:`]).exited;
+  return code === 0;
+}
 
 /** Resident memory of the first hub, bytes; Linux only. */
 async function memory(world: World): Promise<number> {
