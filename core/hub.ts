@@ -16,6 +16,7 @@ import { workerRoutes } from './routes/worker.ts';
 import { Broadcaster } from './services/broadcaster.ts';
 import { Explain } from './services/explain.ts';
 import { Fleet } from './services/fleet.ts';
+import { JobTraces } from './services/job_traces.ts';
 import { Jobs } from './services/jobs.ts';
 import { Measures } from './services/measures.ts';
 import { Metrics } from './services/metrics.ts';
@@ -24,6 +25,7 @@ import { Operations } from './services/operations.ts';
 import { Reaper } from './services/reaper.ts';
 import { Statistics } from './services/statistics.ts';
 import { makeHubId, RedisStore } from './store/redis_store.ts';
+import type { Telemetry } from './telemetry.ts';
 
 /** A hub: everything built and wired. Tests use it in their own process; main.ts runs it. */
 export class Hub {
@@ -43,7 +45,8 @@ export class Hub {
   readonly #http: HttpRouter;
   #stopping = false;
 
-  constructor(config: Config, log: Log) {
+  /** @param telemetry null for none */
+  constructor(config: Config, log: Log, telemetry: Telemetry | null = null) {
     this.hub_id = makeHubId();
     this.#config = config;
     this.#log = log.child({ hub_id: this.hub_id });
@@ -56,16 +59,18 @@ export class Hub {
     });
     const clock = this.#clock;
     const measures = new Measures();
-    const fleet = new Fleet(store, config, clock, this.#log, measures);
+    const traces = new JobTraces(store, telemetry, this.#log);
+    const fleet = new Fleet(store, config, clock, this.#log, measures, traces);
     const broadcaster = new Broadcaster(store);
     const statistics = new Statistics(store, fleet, this.#server.connections, clock, this.#log, measures);
-    const jobs = new Jobs(store, config, fleet.dispatcher, broadcaster, measures);
-    const operations = new Operations(store, fleet, statistics);
+    const jobs = new Jobs(store, config, fleet.dispatcher, broadcaster, measures, traces, this.#log);
+    const operations = new Operations(store, fleet, statistics, this.#log);
     this.#fleet = fleet;
     this.#statistics = statistics;
     this.#operations = operations;
     this.#monitors = new Monitors(store, fleet, statistics, config.MONITOR_RATE);
-    this.#reaper = new Reaper(store, config, this.#log, measures.tallies, () => clock.now());
+    this.#reaper = new Reaper(store, config, this.#log, measures.tallies, traces, () => clock.now());
+    telemetry?.measure(() => measures.tallies.totals);
     this.#metrics = new Metrics(store, fleet, statistics, this.#server);
 
     const services = {
@@ -78,6 +83,7 @@ export class Hub {
       fleet,
       statistics,
       operations,
+      traces,
       explain: new Explain(store, jobs, operations, statistics, clock),
       router: () => this.#router,
     };
@@ -99,6 +105,15 @@ export class Hub {
 
     store.onDown(why => this.#log.warn({ why }, 'Redis is away: running jobs go on, nothing new is taken'));
     store.onUp(() => this.#log.info('Redis serves'));
+  }
+
+  /** How much is logged; may be changed while it runs. */
+  get log_level(): string {
+    return this.#log.level;
+  }
+
+  set log_level(level: string) {
+    this.#log.level = level;
   }
 
   get port(): number {

@@ -65,6 +65,10 @@ export const Watch = z.union([z.boolean(), z.enum(['end', 'all'])]).meta({
   description:
     'true: started, progress, output, retrying, cancelling, terminal; "end": terminal only; "all": queued, scheduled, assigned too',
 });
+/** Not part of what makes two submissions the same; one that cannot be read is left out. */
+export const Traceparent = z.string().max(256).meta({
+  description: 'W3C Trace Context, handed on to the worker; not part of the content',
+});
 /** How much a watcher is told; `false` of the wire is no watch at all. */
 export type WatchLevel = 'default' | 'end' | 'all';
 
@@ -85,6 +89,7 @@ export const submissionFields = {
   run_timeout_ms: Duration.optional(),
   progress_timeout_ms: Duration.optional(),
   metadata: Metadata.optional(),
+  traceparent: Traceparent.optional(),
   watch: Watch.default(true),
 };
 

@@ -53,11 +53,11 @@ export function monitorRoutes(services: MonitorServices): Handlers<'monitor'> {
       connection.sendMessage(reply(message, { type: 'ok', count: ids.length }));
     },
     pause_queue: async (connection, message) => {
-      await store.pause(message.job_type ?? null, { reason: message.reason ?? null, at: clock.now() });
+      await operations.pause(message.job_type ?? null, { reason: message.reason ?? null, at: clock.now() });
       connection.sendMessage(reply(message, { type: 'ok' }));
     },
     resume_queue: async (connection, message) => {
-      await store.pause(message.job_type ?? null, null);
+      await operations.pause(message.job_type ?? null, null);
       connection.sendMessage(reply(message, { type: 'ok' }));
     },
   };

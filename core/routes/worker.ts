@@ -5,6 +5,7 @@ import { HubError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { jsonText } from '../messages/json.ts';
 import type { Fleet } from '../services/fleet.ts';
+import type { JobTraces } from '../services/job_traces.ts';
 import type { Statistics } from '../services/statistics.ts';
 import type { Machine, Slot } from '../services/slot.ts';
 import { refOf } from '../store/keys.ts';
@@ -21,6 +22,7 @@ export interface WorkerServices {
   store: Store;
   fleet: Fleet;
   statistics: Statistics;
+  traces: JobTraces;
   router: () => Router;
 }
 
@@ -35,8 +37,16 @@ type Terminal = Pick<Finish, 'kind' | 'payload' | 'retryable'>;
 /** Room for the code and the message of an error beside its details. */
 const ERROR_BYTES_MAX = 64 * 1024;
 
+/** What the log names a lease by. */
+const namesOf = ({ job_id, lease_id }: LeaseMessage, slot: Slot | undefined) => ({
+  job_id,
+  worker_id: slot?.worker_id,
+  attempt: Number.parseInt(lease_id, 10),
+});
+const codeOf = (message: LeaseMessage) => (message as { error?: { code?: string } }).error?.code;
+
 export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
-  const { config, clock, store, fleet, statistics, log } = services;
+  const { config, clock, store, fleet, statistics, traces, log } = services;
   const progress = new ProgressGate(config.PROGRESS_RATE);
   const stale = new StaleNotices();
   const machineOf = (connection: Connection) => fleet.machineOf(connection) as Machine;
@@ -53,6 +63,7 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
     const { job_id, lease_id } = message;
     store.report({ ref: refOf(job_id), lease_id, machine_id, ...sign }, (error, answer) => {
       if (error) return;
+      if (sign.kind === 'started' && answer === 'ok') logStart(connection, message);
       if (answer === 'stale') statistics.measures.tallies.fenced += 1;
       if (answer === 'stale' && stale.mayTell(lease_id)) ack(connection, message, false, 'stale_lease');
     });
@@ -75,6 +86,8 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
         }
         ack(connection, message, finished.accepted, finished.code);
         if (finished.code === 'stale_lease') statistics.measures.tallies.fenced += 1;
+        logEnd(message, kind, finished, slot, lease?.trace_id);
+        if (finished.accepted) traces.ended(ref);
         if (finished.accepted) measure(kind, finished, lease?.signature ?? null);
         if (finished.freed) fleet.free(fleet.slotOf(finished.freed), lease_id);
       },
@@ -83,6 +96,28 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
     if (lease?.signature && (kind === 'completed' || kind === 'failed'))
       slot?.rejections.delete(lease.signature);
     fleet.free(slot, lease_id);
+  };
+
+  const logStart = (connection: Connection, message: LeaseMessage) => {
+    if (!log.isLevelEnabled('debug')) return;
+    const machine = fleet.machineOf(connection);
+    const slot = machine && fleet.slotWith(machine, message.lease_id);
+    log.debug({ ...namesOf(message, slot), trace_id: slot?.lease?.trace_id }, 'job started');
+  };
+
+  const logEnd = (
+    message: LeaseMessage,
+    kind: Finish['kind'],
+    { accepted, code, queued_ms, run_ms }: Finished,
+    slot: Slot | undefined,
+    trace_id: string | undefined,
+  ) => {
+    if (!log.isLevelEnabled('debug')) return;
+    const about = { ...namesOf(message, slot), trace_id };
+    if (!accepted) log.debug({ ...about, code }, `job ${kind}: refused`);
+    else if (kind === 'completed') log.debug({ ...about, queued_ms, run_ms }, 'job completed');
+    else if (kind === 'failed') log.debug({ ...about, code: codeOf(message) }, 'attempt failed');
+    else log.debug(about, `job ${kind}`);
   };
 
   const measure = (kind: Finish['kind'], finished: Finished, signature: string | null) => {
@@ -181,7 +216,6 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
       }),
     job_failed: (connection, message) => {
       const payload = bounded(message.error, 'error', Math.min(ERROR_BYTES_MAX, config.MAX_RESULT_BYTES));
-      log.debug({ job_id: message.job_id, code: message.error.code }, 'an attempt failed');
       finish(connection, message, { kind: 'failed', payload, retryable: message.error.retryable });
     },
     job_cancelled: (connection, message) =>

@@ -11,6 +11,7 @@ import type { Gpu, WorkerRecord } from '../messages/worker.ts';
 import { idOf, refOf } from '../store/keys.ts';
 import type { Claimed, Effect, Held, HeldAnswer, Store } from '../store/store.ts';
 import { Dispatcher } from './dispatcher.ts';
+import { type JobTraces, traceIdOf } from './job_traces.ts';
 import type { Measures } from './measures.ts';
 import { type Machine, Slot } from './slot.ts';
 
@@ -39,6 +40,7 @@ export class Fleet {
   readonly #clock: RedisClock;
   readonly #log: Log;
   readonly #measures: Measures;
+  readonly #traces: JobTraces;
   readonly #machines = new Map<string, Machine>();
   readonly #leaving = new Set<Promise<void>>();
   /** Machines whose registration Redis may have taken already: orders for them wait until it is answered. */
@@ -49,8 +51,16 @@ export class Fleet {
   readonly #changed = new Map<string, WorkerRecord>();
   readonly #onChange: ((change: WorkerChange, record: WorkerRecord, reason?: string) => void)[] = [];
 
-  constructor(store: Store, config: Config, clock: RedisClock, log: Log, measures: Measures) {
+  constructor(
+    store: Store,
+    config: Config,
+    clock: RedisClock,
+    log: Log,
+    measures: Measures,
+    traces: JobTraces,
+  ) {
     this.#measures = measures;
+    this.#traces = traces;
     this.#store = store;
     this.#config = config;
     this.#clock = clock;
@@ -488,10 +498,19 @@ export class Fleet {
     if (slot.sent === lease_id) return;
     slot.sent = lease_id;
     this.#count(slot, attempt, signature);
+    this.#logAssigned(slot, idOf(ref), attempt, body);
+    const sent = this.#traces.forWorker(ref, attempt, slot.worker_id, body);
     machine.connection.send(
-      `{"type":"job_assigned","job_id":"${idOf(ref)}","lease_id":"${lease_id}","worker_id":"${slot.worker_id}","gpus":[${slot.index}],"attempt":${attempt},${body}}`,
+      `{"type":"job_assigned","job_id":"${idOf(ref)}","lease_id":"${lease_id}","worker_id":"${slot.worker_id}","gpus":[${slot.index}],"attempt":${attempt},${sent}}`,
     );
     this.#tell('updated', slot);
+  }
+
+  #logAssigned(slot: Slot, job_id: string, attempt: number, body: string): void {
+    if (!this.#log.isLevelEnabled('debug') || slot.lease === null) return;
+    slot.lease.trace_id = traceIdOf(body);
+    const { worker_id, lease } = slot;
+    this.#log.debug({ job_id, worker_id, attempt, trace_id: lease.trace_id }, 'job assigned');
   }
 
   #count(slot: Slot, attempt: number, signature: string): void {

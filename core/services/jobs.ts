@@ -5,9 +5,11 @@ import { FINISHED_STATES, type JobRecord, Submission, type WatchLevel } from '..
 import { randomId } from '../random_ids.ts';
 import { refOf } from '../store/keys.ts';
 import { RETRY_AFTER_MS } from '../store/redis_link.ts';
-import { contentOf, type Store, type StoredJob } from '../store/store.ts';
+import { contentOf, type Store, type StoredJob, type Submitted } from '../store/store.ts';
 import type { Broadcaster, Listener } from './broadcaster.ts';
+import type { Log } from '../log.ts';
 import type { Dispatcher } from './dispatcher.ts';
+import { type JobTraces, traceIdOf } from './job_traces.ts';
 import type { Measures } from './measures.ts';
 
 export interface Accepted {
@@ -44,6 +46,8 @@ export class Jobs {
   readonly #dispatcher: Dispatcher;
   readonly #broadcaster: Broadcaster;
   readonly #measures: Measures;
+  readonly #traces: JobTraces;
+  readonly #log: Log;
 
   constructor(
     store: Store,
@@ -51,7 +55,11 @@ export class Jobs {
     dispatcher: Dispatcher,
     broadcaster: Broadcaster,
     measures: Measures,
+    traces: JobTraces,
+    log: Log,
   ) {
+    this.#traces = traces;
+    this.#log = log;
     this.#store = store;
     this.#config = config;
     this.#dispatcher = dispatcher;
@@ -98,10 +106,14 @@ export class Jobs {
     const job_id = job.job_id ?? makeJobId();
     const level = by.listener ? levelOf(job.watch) : null;
     const ref = refOf(job_id);
+    content.b = this.#traces.withTrace(ref, job.traceparent, content.b);
+    const began_ms = Date.now();
     const fresh = by.listener !== undefined && !this.#broadcaster.watches(by.listener, ref);
     if (by.listener && level) this.#broadcaster.hold(by.listener, ref, level);
     this.#store.submit(job_id, content, level, (error, submitted) => {
       const fault = error ?? toFault(job_id, submitted.outcome);
+      this.#tell(job, job_id, by, content.b, fault, submitted);
+      this.#traces.submitted(ref, content.b, began_ms, fault === null ? undefined : codeOf(fault));
       if (fault !== null || !('status' in submitted)) {
         done(fault);
         return this.#release(by, ref, level, fresh);
@@ -120,6 +132,21 @@ export class Jobs {
     if (content.run_at === '') this.#dispatcher.submitted(content.signature, content.definition);
   }
 
+  #tell(
+    { job_type, priority }: Submission,
+    job_id: string,
+    { client_id, retry_of }: Submitter,
+    body: string,
+    fault: Error | null,
+    submitted: Submitted,
+  ): void {
+    if (!this.#log.isLevelEnabled('debug')) return;
+    const about = { job_id, client_id, job_type, priority, retry_of, trace_id: traceIdOf(body) };
+    if (fault !== null) this.#log.debug({ ...about, code: codeOf(fault) }, 'job refused');
+    else if (submitted.outcome === 'duplicate') this.#log.debug(about, 'job sent again');
+    else this.#log.debug(about, 'job accepted');
+  }
+
   /** The answer is out: events may follow, unless there is nothing to watch. */
   #release({ listener, defer }: Submitter, ref: string, level: WatchLevel | null, drop: boolean): void {
     if (!listener || !level) return;
@@ -134,6 +161,8 @@ export class Jobs {
     const outcome = await this.#store.cancel(job_id, reason);
     if (outcome === 'not_found') throw notFound(job_id);
     if (outcome === 'ended') throw new HubError('conflict', `job ${job_id} has ended already`);
+    this.#log.debug({ job_id, status: outcome }, 'job cancel accepted');
+    if (outcome === 'cancelled') this.#traces.ended(refOf(job_id));
     return outcome;
   }
 
@@ -162,6 +191,8 @@ export class Jobs {
     });
   }
 }
+
+const codeOf = (error: Error) => (error instanceof HubError ? error.code : 'internal');
 
 export const notFound = (job_id: string) => new HubError('not_found', `there is no job ${job_id}`);
 

@@ -41,6 +41,7 @@ export class Measures {
   }
 
   failed(): void {
+    this.tallies.failed += 1;
     this.#now().failed += 1;
   }
 

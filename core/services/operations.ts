@@ -1,4 +1,5 @@
 import { HubError } from '../errors.ts';
+import type { Log } from '../log.ts';
 import type { WorkerRecord } from '../messages/worker.ts';
 import type { Store } from '../store/store.ts';
 import type { Fleet } from './fleet.ts';
@@ -12,6 +13,8 @@ export interface WorkerFilter {
   labels?: Record<string, string> | undefined;
 }
 
+/** How many workers one line of the log names. */
+const NAMED_MAX = 10;
 /** The newest jobs of a snapshot. */
 const SNAPSHOT_JOBS = 200;
 
@@ -20,8 +23,10 @@ export class Operations {
   readonly #store: Store;
   readonly #fleet: Fleet;
   readonly #statistics: Statistics;
+  readonly #log: Log;
 
-  constructor(store: Store, fleet: Fleet, statistics: Statistics) {
+  constructor(store: Store, fleet: Fleet, statistics: Statistics, log: Log) {
+    this.#log = log;
     this.#store = store;
     this.#fleet = fleet;
     this.#statistics = statistics;
@@ -57,7 +62,17 @@ export class Operations {
         `no worker matches ${JSON.stringify({ worker_id, machine_id, labels })}`,
       );
     await this.#store.drain(ids, why);
+    this.#log.info(
+      { worker_ids: ids.slice(0, NAMED_MAX), workers: ids.length },
+      why === null ? 'workers resumed' : 'workers drained',
+    );
     return ids;
+  }
+
+  /** Pauses the jobs of a type, or of all; `why` null resumes. @throws HubError `unavailable` */
+  async pause(job_type: string | null, why: { reason: string | null; at: number } | null): Promise<void> {
+    await this.#store.pause(job_type, why);
+    this.#log.info({ job_type }, why === null ? 'queue resumed' : 'queue paused');
   }
 
   /** What a monitor is shown first. @throws HubError `unavailable` */

@@ -2,7 +2,9 @@ import type { Config } from '../config.ts';
 import { HubError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Letter } from '../store/records.ts';
-import type { Store } from '../store/store.ts';
+import { idOf } from '../store/keys.ts';
+import type { Reaped, Store } from '../store/store.ts';
+import type { JobTraces } from './job_traces.ts';
 import type { Tallies } from './tallies.ts';
 
 const ENDED: Letter[] = ['c', 'f', 'x', 'e'];
@@ -17,6 +19,7 @@ export class Reaper {
   readonly #config: Config;
   readonly #log: Log;
   readonly #tallies: Tallies;
+  readonly #traces: JobTraces;
   readonly #now: () => number;
   #timer: NodeJS.Timeout | undefined;
   #signatures: NodeJS.Timeout | undefined;
@@ -25,7 +28,15 @@ export class Reaper {
   #stopped = false;
 
   /** @param now the time of Redis, ms */
-  constructor(store: Store, config: Config, log: Log, tallies: Tallies, now: () => number) {
+  constructor(
+    store: Store,
+    config: Config,
+    log: Log,
+    tallies: Tallies,
+    traces: JobTraces,
+    now: () => number,
+  ) {
+    this.#traces = traces;
     this.#tallies = tallies;
     this.#store = store;
     this.#config = config;
@@ -80,11 +91,21 @@ export class Reaper {
     while (more && !this.#stopped) {
       const reaped = await this.#store.reap();
       more = reaped.more;
-      this.#tallies.leases_expired += reaped.expired;
+      this.#tell(reaped);
       if (reaped.next_due !== null) this.#expect(reaped.next_due);
     }
     const { RETENTION_COUNT: keep, RETENTION_MS: age_ms } = this.#config;
     while (!this.#stopped && (await this.#store.trim({ letters: ENDED, keep, age_ms })).more);
+  }
+
+  #tell({ expired, ended }: Reaped): void {
+    this.#tallies.leases_expired += expired;
+    // A few are machines that went away; each is worth a look, and their number is bounded by the slots.
+    if (expired > 0) this.#log.warn({ leases: expired }, 'leases ran out: their jobs go back to the queue');
+    for (const ref of ended) {
+      this.#log.debug({ job_id: idOf(ref) }, 'job ended by time: expired, out of attempts, or cancelled');
+      this.#traces.ended(ref);
+    }
   }
 
   async #guard(act: () => Promise<void>): Promise<void> {

@@ -27,6 +27,8 @@ export interface Lease {
   mark: 'x' | 't' | null;
   /** Null for leases from before this connection. */
   signature: string | null;
+  /** For the log, where it is told of jobs. */
+  trace_id?: string | undefined;
 }
 
 export interface Rejection {

@@ -37,9 +37,26 @@ export class Tallies {
   readonly types = new Map<string, TypeTally>();
   /** From asking Redis for a job until it was written to its worker. */
   readonly dispatch = new Histogram(FAST_MS);
+  /** Attempts that their worker said had failed. */
+  failed = 0;
   leases_expired = 0;
   /** Words of workers, and claims, that bore a lease or a registration that is not the present one. */
   fenced = 0;
+
+  /** For OpenTelemetry: attempts that ended completed or failed, those that failed, and how long jobs ran on average. */
+  get totals(): { processed: number; failed: number; mean_ms: number } {
+    let completed = 0;
+    let run_ms = 0;
+    for (const { run } of this.types.values()) {
+      completed += run.counts.reduce((sum, count) => sum + count, 0);
+      run_ms += run.sum_ms;
+    }
+    return {
+      processed: completed + this.failed,
+      failed: this.failed,
+      mean_ms: completed === 0 ? 0 : run_ms / completed,
+    };
+  }
 
   /** @param job_type null when it is not known, e.g. of a lease from before the worker came here */
   of(job_type: string | null): TypeTally {

@@ -26,6 +26,7 @@ import type {
   Held,
   HeldAnswer,
   ListFilter,
+  Reaped,
   Registered,
   Report,
   SlotAddress,
@@ -181,7 +182,7 @@ export class RedisStore implements Store {
   submit(job_id: string, content: Content, watch: WatchLevel | null, done: Done<Submitted>): void {
     const { b, o, signature, definition, constants, run_at } = content;
     const level = watch === null ? 0 : LEVEL[watch];
-    const args = [refOf(job_id), b, o, signature, definition, constants, level, run_at];
+    const args = [refOf(job_id), b, o, signature, definition, level, run_at, ...constants];
     this.#batch.add<SubmitReply>('submit', args, (error, reply) => {
       if (error) return done(error, reply as never);
       if (reply[0] !== 'differs') return done(null, toSubmitted(reply));
@@ -400,9 +401,10 @@ export class RedisStore implements Store {
     return toMap((await this.#link.call('HGETALL', key('signatures'))) as string[]);
   }
 
-  async reap(): Promise<{ more: boolean; next_due: number | null; expired: number }> {
-    const [more, due, expired] = (await this.#run('reap', [jitter(), REAP_MAX])) as [number, number, number];
-    return { more: more === 1, next_due: due === 0 ? null : due, expired };
+  async reap(): Promise<Reaped> {
+    const reply = await this.#run('reap', [jitter(), REAP_MAX]);
+    const [more, due, expired, ended] = reply as [number, number, number, string[]];
+    return { more: more === 1, next_due: due === 0 ? null : due, expired, ended };
   }
 
   async trim({ letters, keep, age_ms }: Trim): Promise<{ forgotten: number; more: boolean }> {

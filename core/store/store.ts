@@ -123,6 +123,14 @@ export interface StoredOutput {
   data: string;
 }
 
+/** What time did by itself. `expired`: leases that ran out; `ended`: refs of jobs that are over now. */
+export interface Reaped {
+  more: boolean;
+  next_due: number | null;
+  expired: number;
+  ended: string[];
+}
+
 export interface Trim {
   letters: Letter[];
   keep: number;
@@ -221,7 +229,7 @@ export interface Store {
   signatures(): Promise<Map<string, string>>;
 
   /** What time does by itself, a bounded part of it. */
-  reap(): Promise<{ more: boolean; next_due: number | null; expired: number }>;
+  reap(): Promise<Reaped>;
   /** Forgets ended jobs beyond retention and tombstones that are over, a bounded number. */
   trim(trim: Trim): Promise<{ forgotten: number; more: boolean }>;
   purge(status: FinishedState, older_than_ms: number): Promise<number>;

@@ -115,6 +115,8 @@ describe('the OpenAPI document', () => {
       'GET /jobs',
       'GET /jobs/{job_id}',
       'GET /jobs/{job_id}/events',
+      'GET /jobs/{job_id}/explain',
+      'GET /metrics',
       'GET /openapi.json',
       'GET /readyz',
       'GET /stats',

@@ -46,7 +46,13 @@ export function jobRoutes({ config, store, jobs, broadcaster, explain }: JobRout
     const { wait_ms } = parse(SubmitQuery, exchange.query);
     const body = await exchange.body();
     const job_id = jobIdOf(exchange, body);
-    const job = jobs.read({ ...body, ...(job_id === undefined ? {} : { job_id }), watch: 'end' });
+    const traceparent = body['traceparent'] ?? exchange.request.headers['traceparent'];
+    const job = jobs.read({
+      ...body,
+      ...(job_id === undefined ? {} : { job_id }),
+      ...(traceparent === undefined ? {} : { traceparent }),
+      watch: 'end',
+    });
     const end = new EndWaiter();
     const by = wait_ms ? { listener: end } : {};
     const accepted = await new Promise<Accepted>((resolve, reject) => {

@@ -6,7 +6,7 @@
 --
 -- KEYS  the shard's tag
 -- ARGV  hub, jitter of back-offs, the most jobs of each kind
--- REPLY {1 if there is more to do, ms when the next delayed job is due or 0, leases that ran out}
+-- REPLY {1 if there is more to do, ms when the next delayed job is due or 0, leases that ran out, refs of jobs that ended}
 local JITTER, MOST = tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local function may_expire()
@@ -67,6 +67,7 @@ local function due(ref, job)
 end
 
 local more = 0
+local ended = {}
 local function each(key, act)
   local refs = due_of(key)
   for _, ref in ipairs(refs) do
@@ -74,6 +75,9 @@ local function each(key, act)
     if job and not ENDED[job.st] then
       act(ref, job)
       save_job(ref, job)
+      if ENDED[job.st] then
+        ended[#ended + 1] = ref
+      end
     else
       redis.call('ZREM', key, ref)
     end
@@ -89,4 +93,4 @@ end
 each(K.deadlines, deadline)
 each(K.scheduled, due)
 local first = redis.call('ZRANGE', K.scheduled, 0, 0, 'WITHSCORES')
-return finish_script({ more, tonumber(first[2] or 0), expired })
+return finish_script({ more, tonumber(first[2] or 0), expired, ended })
