@@ -23,11 +23,10 @@ async function behindProxy(world: World, work_ms: number, stop_when_lost = false
   return { hub, proxy, far };
 }
 
-const blackHole = (name: string, leases: number, short: boolean): Scenario => ({
+const blackHole = (name: string, leases: number): Scenario => ({
   name,
   faults: [8],
   title: `nothing passes between a worker and its hub for ${leases} leases, and nobody is told`,
-  short,
   allowed: { executed_twice: 'away' },
   async run(world) {
     const { proxy, far } = await behindProxy(world, (1 + leases / 2) * LEASE_MS);
@@ -71,8 +70,8 @@ const oneWay = (name: string, direction: 'up' | 'down'): Scenario => ({
 const FRAME_BYTES = 700;
 
 export const NETWORK: readonly Scenario[] = [
-  blackHole('black-hole-short', 0.5, true),
-  blackHole('black-hole-long', 2, false),
+  blackHole('black-hole-short', 0.5),
+  blackHole('black-hole-long', 2),
   oneWay('one-way-to-hub', 'up'),
   oneWay('one-way-to-worker', 'down'),
   {

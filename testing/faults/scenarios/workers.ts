@@ -83,7 +83,7 @@ export const WORKERS: readonly Scenario[] = [
     short: true,
     allowed: { executed_twice: 'away' },
     async run(world) {
-      const halted = await zombie(world, 2 * LEASE_MS);
+      const halted = await zombie(world, 1.6 * LEASE_MS);
       halted.resume();
       await refused(world);
       await world.settle();
