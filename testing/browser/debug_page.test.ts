@@ -45,6 +45,62 @@ async function submit(fields: Record<string, unknown>): Promise<string> {
   return job_id;
 }
 
+async function jobOf(jobId: string): Promise<Record<string, unknown>> {
+  const answer = await fetch(`${hub.httpUrl}/jobs/${jobId}`);
+  return (await answer.json()) as Record<string, unknown>;
+}
+
+class Monitor implements AsyncDisposable {
+  readonly #peer: Peer;
+  private constructor(peer: Peer) {
+    this.#peer = peer;
+  }
+
+  static async connect(): Promise<Monitor> {
+    return new Monitor(await Peer.connect(hub.httpUrl, { path: '/ws/monitor' }));
+  }
+
+  async ask(frame: { type: string } & Record<string, unknown>): Promise<void> {
+    expect(await this.#peer.request(frame)).toMatchObject({ type: 'ok' });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#peer.close();
+  }
+}
+
+/** A machine of one GPU that takes a type of its own, and does nothing with what it gets. */
+class TestMachine implements AsyncDisposable {
+  readonly id = unique('machine');
+  readonly type = unique('kind');
+  readonly #peer: Peer;
+  private constructor(peer: Peer) {
+    this.#peer = peer;
+  }
+
+  static async connect(gpu: {
+    gpu_name?: string;
+    vram_mb?: number;
+    draining?: boolean;
+  }): Promise<TestMachine> {
+    const machine = new TestMachine(await Peer.connect(hub.httpUrl, { path: '/ws/worker' }));
+    const { gpu_name: name, vram_mb, draining } = gpu;
+    const answer = await machine.#peer.request({
+      type: 'register_worker',
+      machine_id: machine.id,
+      gpus: [{ index: 0, name, vram_mb }],
+      job_types: [machine.type],
+      draining,
+    });
+    expect(answer).toMatchObject({ type: 'worker_registered' });
+    return machine;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#peer.close();
+  }
+}
+
 /** A mock machine of the page, working fast; its name. */
 async function startMock(page: Page, durationS = 1): Promise<string> {
   await page.getByLabel('a job takes').fill(String(durationS));
@@ -147,6 +203,193 @@ describe('the debug page', { timeout: TEST_TIMEOUT_MS }, () => {
     await expect.poll(() => group.locator('.gpu-draining').count()).toBe(4);
     await group.getByRole('button', { name: `Resume ${machine}` }).click();
     await expect.poll(() => group.locator('.gpu-idle').count()).toBe(4);
+  });
+
+  test('drains with the reason that was given', async () => {
+    await using machine = await TestMachine.connect({ gpu_name: 'NVIDIA L40S' });
+    await using watched = await newPage(browser);
+    const page = await watched.openLive(debugPage(`#/worker/${machine.id}:gpu0`));
+    const inspector = page.getByRole('complementary', { name: `${machine.id}:gpu0` });
+    await inspector.getByRole('button', { name: /^Drain/ }).waitFor();
+    await page.keyboard.press('d');
+    await inspector.getByLabel('reason').fill('new fans');
+    await page.keyboard.press('Enter');
+    await inspector.getByText('draining', { exact: true }).waitFor();
+    await inspector.getByText('new fans').waitFor();
+  });
+
+  test('changes the priority of a job by its key', async () => {
+    const jobId = await submit({});
+    await using watched = await newPage(browser);
+    const page = await watched.openLive(debugPage(`#/job/${jobId}`));
+    await page.getByText('priority 0').waitFor();
+    await page.keyboard.press('p');
+    await page.getByLabel('priority').fill('-7');
+    await page.keyboard.press('Enter');
+    await expect.poll(async () => (await jobOf(jobId))['priority']).toBe(-7);
+  });
+
+  test('resubmits the content of a job as a new one', async () => {
+    const jobId = await submit({ params: { prompt: 'again' }, priority: 3 });
+    await using watched = await newPage(browser);
+    const page = await watched.openLive(debugPage(`#/job/${jobId}`));
+    await page.getByRole('button', { name: 'Resubmit as new' }).click();
+    await page.waitForURL(url => !url.hash.includes(jobId));
+    const copy = decodeURIComponent(new URL(page.url()).hash.replace('#/job/', ''));
+    expect(await jobOf(copy)).toMatchObject({ params: { prompt: 'again' }, priority: 3, retry_of: null });
+  });
+
+  test('cancels all that are selected, and says how many', async () => {
+    const job_type = unique('bulk');
+    for (let i = 0; i < 3; i++) await submit({ job_type });
+    await using watched = await newPage(browser);
+    const page = await watched.openLive(debugPage(`#/jobs?q=type:${job_type}`));
+    await expect.poll(() => page.locator('.jobs tr[data-row]').count()).toBe(3);
+    // By the keys: the first row, selected.
+    await page.keyboard.press('j');
+    await page.keyboard.press('x');
+    await page.getByRole('button', { name: 'select all 3 that match' }).click();
+    await page.getByRole('button', { name: 'Cancel 3' }).click();
+    await page.getByRole('button', { name: 'Yes' }).click();
+    await expect.poll(() => page.locator('.jobs tr', { hasText: 'cancelled' }).count()).toBe(3);
+  });
+
+  test('says of a list why each job waits, and counts what no GPU can run', async () => {
+    await using machine = await TestMachine.connect({ gpu_name: 'NVIDIA L40S', vram_mb: 49_152 });
+    const job_type = machine.type;
+    const jobId = await submit({ job_type, requirements: { min_vram_mb: 81_920 } });
+    await using watched = await newPage(browser);
+    const page = await watched.openLive(debugPage(`#/jobs?q=${jobId}`));
+    await page.getByText(`no GPU that takes ${job_type} has 80 GB`).waitFor();
+    await page.getByRole('link', { name: 'Overview' }).click();
+    await page.locator('.needs').getByText(jobId).waitFor();
+  });
+
+  describe('says on its page why a job does not run', () => {
+    const why = (page: Page) => page.locator('section', { hasText: 'Why it waits' });
+
+    test('no GPU takes its type', async () => {
+      await using _machine = await TestMachine.connect({});
+      const jobId = await submit({});
+      await using watched = await newPage(browser);
+      const page = await watched.openLive(debugPage(`#/job/${jobId}`));
+      await why(page).getByText('No GPU here can run it.').waitFor();
+      await why(page).locator('li[data-code=job_type]').getByText('0 left').waitFor();
+    });
+
+    test('GPUs have too little memory', async () => {
+      await using machine = await TestMachine.connect({ vram_mb: 8192 });
+      const jobId = await submit({ job_type: machine.type, requirements: { min_vram_mb: 16_000 } });
+      await using watched = await newPage(browser);
+      const page = await watched.openLive(debugPage(`#/job/${jobId}`));
+      await why(page).locator('li[data-code=vram_too_small]').getByText('0 left').waitFor();
+    });
+
+    test('all that fit are busy', async () => {
+      await using machine = await TestMachine.connect({});
+      await submit({ job_type: machine.type });
+      const jobId = await submit({ job_type: machine.type });
+      await using watched = await newPage(browser);
+      const page = await watched.openLive(debugPage(`#/job/${jobId}`));
+      await why(page).getByText('One GPU can run it. None is free just now.').waitFor();
+    });
+
+    test('the one that fits is draining', async () => {
+      await using machine = await TestMachine.connect({ draining: true });
+      const jobId = await submit({ job_type: machine.type });
+      await using watched = await newPage(browser);
+      const page = await watched.openLive(debugPage(`#/job/${jobId}`));
+      await why(page).getByText('The only GPU that could run it takes no new job').waitFor();
+    });
+
+    test('it is planned for later', async () => {
+      await using machine = await TestMachine.connect({});
+      const jobId = await submit({ job_type: machine.type, delay_ms: 3_600_000 });
+      await using watched = await newPage(browser);
+      const page = await watched.openLive(debugPage(`#/job/${jobId}`));
+      await why(page)
+        .getByText(/It is planned to start in (59m|1h00m)/)
+        .waitFor();
+    });
+
+    test('its queue is paused, and one button ends that', async () => {
+      await using machine = await TestMachine.connect({});
+      await using monitor = await Monitor.connect();
+      await monitor.ask({ type: 'pause_queue', job_type: machine.type, reason: 'model swap' });
+      const jobId = await submit({ job_type: machine.type });
+      await using watched = await newPage(browser);
+      const page = await watched.openLive(debugPage(`#/job/${jobId}`));
+      await why(page).getByText('paused: model swap').waitFor();
+      await why(page).getByRole('button', { name: 'Resume the queue' }).click();
+      await stateOf(page)
+        .getByText(/assigned|processing/)
+        .waitFor();
+    });
+  });
+
+  test('shows a pause that somebody else set, and its end', async () => {
+    await using machine = await TestMachine.connect({});
+    await using monitor = await Monitor.connect();
+    await using watched = await newPage(browser);
+    const page = await watched.openLive(debugPage());
+    await monitor.ask({ type: 'pause_queue', job_type: machine.type, reason: 'elsewhere' });
+    await submit({ job_type: machine.type });
+    const need = page.locator('.needs').getByText(`queue paused: ${machine.type}`);
+    await need.waitFor({ timeout: 20_000 });
+    await monitor.ask({ type: 'resume_queue', job_type: machine.type });
+    await need.waitFor({ state: 'detached', timeout: 20_000 });
+  });
+
+  test('mock machines go on while the page itself is stuck', async () => {
+    await using watched = await newPage(browser);
+    const page = await watched.openLive(debugPage('#/console'));
+    const machine = await startMock(page);
+    const seenAt = async () => {
+      const answer = await fetch(`${hub.httpUrl}/workers/${machine}:gpu0`);
+      return ((await answer.json()) as { last_seen_at: number }).last_seen_at;
+    };
+    const before = await seenAt();
+    let stuck = true;
+    // The page does nothing else for as long as the mock machines need for two heartbeats.
+    const block = page
+      .evaluate(() => {
+        const end = performance.now() + 5000;
+        while (performance.now() < end);
+      })
+      .finally(() => (stuck = false));
+    await expect.poll(seenAt, { timeout: 5000, interval: 100 }).toBeGreaterThan(before);
+    expect(stuck).toBe(true);
+    await block;
+  });
+
+  test('a scenario plays on machines of its own and checks its claim', async () => {
+    await using watched = await newPage(browser);
+    const page = await watched.openLive(debugPage('#/console'));
+    await page.getByLabel('scenario', { exact: true }).selectOption('A job that nobody can run');
+    await page.getByRole('button', { name: 'Play', exact: true }).click();
+    await page
+      .locator('.verdict')
+      .getByText('A job that nobody can run: as claimed')
+      .waitFor({ timeout: 30_000 });
+    // Its machines are gone with it.
+    await expect.poll(() => page.locator('.fleet tr').count()).toBe(0);
+  });
+
+  test('shows a result of many lines as lines, on demand', async () => {
+    const jobId = await submit({ params: { text: 'one\ntwo\n<b>three</b>' } });
+    await using watched = await newPage(browser);
+    const page = await watched.openLive(debugPage(`#/job/${jobId}`));
+    await page.getByRole('button', { name: 'show as text' }).click();
+    expect(await page.locator('.text-preview > div').allInnerTexts()).toEqual(['one', 'two', '<b>three</b>']);
+  });
+
+  test('says all keys at ?', async () => {
+    await using watched = await newPage(browser);
+    const page = await watched.openLive(debugPage());
+    await page.keyboard.press('?');
+    await page.getByRole('dialog', { name: 'keys' }).getByText('resubmit as new').waitFor();
+    await page.keyboard.press('Escape');
+    await expect.poll(() => page.getByRole('dialog').count()).toBe(0);
   });
 
   test('shows hostile params as text', async () => {

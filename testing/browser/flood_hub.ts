@@ -51,6 +51,7 @@ export class FloodHub implements AsyncDisposable {
   readonly #running: Running[] = [];
   readonly #timers = new Set<NodeJS.Timeout>();
   #jobs = 0;
+  #completed: number | undefined;
   #seq = 1;
   #turn = 0;
 
@@ -95,9 +96,15 @@ export class FloodHub implements AsyncDisposable {
     });
   }
 
-  /** Sends exactly this many events at once. */
-  burst(count: number): void {
-    for (let i = 0; i < count; i++) this.#event();
+  /** Sends exactly this many events at once, about the first `among` of the GPUs at work. */
+  burst(count: number, among = this.#running.length): void {
+    for (let i = 0; i < count; i++) this.#event(among);
+  }
+
+  /** Sends the statistics now, with this number of completed jobs from now on. */
+  tellCompleted(completed: number): void {
+    this.#completed = completed;
+    this.#tell({ type: 'stats', ...this.#stats(Date.now()) });
   }
 
   #every(ms: number, run: () => void): () => void {
@@ -146,8 +153,8 @@ export class FloodHub implements AsyncDisposable {
     for (const socket of this.#sockets) socket.send(text);
   }
 
-  #event(): void {
-    const running = pick(this.#running, this.#turn++);
+  #event(among = this.#running.length): void {
+    const running = this.#running[this.#turn++ % among] as Running;
     this.sent++;
     running.told++;
     if (running.told < EVENTS_A_JOB) return this.#progress(running);
@@ -284,7 +291,7 @@ export class FloodHub implements AsyncDisposable {
         queued: this.#waiting.length,
         assigned: 0,
         processing: this.#running.length,
-        completed: 18_000 + this.#jobs,
+        completed: this.#completed ?? 18_000 + this.#jobs,
         failed: 24,
         cancelled: 3,
         expired: 0,

@@ -16,6 +16,8 @@ const HISTORY_MAX = 900;
 /** A machine that left stays in sight for a moment, so that its going is seen. */
 const GONE_MS = 60_000;
 const UNKNOWN_MAX = 2000;
+/** A pause is timed just before Redis has it. */
+const PAUSE_SETS_MS = 100;
 
 export type Worker = WorkerRecord;
 
@@ -102,13 +104,23 @@ class HubState {
   takeJobEvent(event: JobEvent): void {
     this.newsCount++;
     const job = this.jobs.get(event.job_id);
-    if (job !== undefined) this.jobs.set(event.job_id, afterEvent(job, event));
-    else if (this.unknown.size < UNKNOWN_MAX) this.unknown.add(event.job_id);
+    if (job !== undefined) {
+      this.jobs.set(event.job_id, afterEvent(job, event));
+      if (event.type === 'job_assigned') this.#noPause(job.job_type, event.at);
+    } else if (this.unknown.size < UNKNOWN_MAX) this.unknown.add(event.job_id);
     if (event.type !== 'job_progress' && event.type !== 'job_output') {
       this.events.push({ type: event.type, at: event.at, subject: event.job_id, frame: event });
       touch('events');
     }
     touch('jobs');
+  }
+
+  /** A job of the type was assigned: no pause of it from before is left. */
+  #noPause(type: string, at: number): void {
+    if (this.paused.length === 0) return;
+    this.paused = this.paused.filter(
+      pause => (pause.job_type ?? type) !== type || at < pause.at + PAUSE_SETS_MS,
+    );
   }
 
   takeWorker(

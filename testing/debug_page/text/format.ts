@@ -35,10 +35,11 @@ export function count(value: number | null | undefined): string {
   return value === null || value === undefined ? '—' : Math.round(value).toLocaleString('en');
 }
 
-/** `0`, `0.4`, `59.2`, `1,820` */
+/** `0`, `< 0.1`, `0.4`, `59.2`, `1,820` */
 export function rate(value: number | null | undefined): string {
   if (value === null || value === undefined) return '—';
   if (value === 0) return '0';
+  if (value < 0.1) return '< 0.1';
   return value < 100 ? value.toFixed(1) : count(value);
 }
 

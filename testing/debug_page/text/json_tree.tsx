@@ -5,9 +5,15 @@ import { Text } from './text.tsx';
 
 const ITEMS_STEP = 100;
 const STRING_MAX = 2000;
+/** Of a text of many lines so much stands in the tree. */
+const LINE_HEAD = 200;
+const LINES_MAX = 500;
+const LINES_CHARS_MAX = 50_000;
 /** Branches above this depth start open; deeper ones open on demand, so depth never recurses by itself. */
 const OPEN_DEPTH = 2;
 const OPEN_ITEMS_MAX = 30;
+/** A short branch without branches of its own starts open at any depth. */
+const OPEN_LEAVES_MAX = 6;
 
 type Entry = [key: string | number, value: unknown];
 
@@ -59,13 +65,41 @@ function Leaf({ value }: { value: unknown }) {
   );
 }
 
+/** Lines of a text as lines, for prompts, logs and transcripts. */
+function Lines({ value }: { value: string }) {
+  const [open, setOpen] = useState(false);
+  const lines = value.slice(0, LINES_CHARS_MAX).split('\n', LINES_MAX);
+  return (
+    <>
+      {' '}
+      <button type="button" class="link" onClick={() => setOpen(!open)}>
+        {open ? 'hide text' : 'show as text'}
+      </button>
+      {open && (
+        <pre class="text-preview">
+          {lines.map((line, i) => (
+            <div key={i}>{line === '' ? ' ' : <Text value={line} />}</div>
+          ))}
+          {value.length > LINES_CHARS_MAX && <span class="muted">… copy the value for all of it</span>}
+        </pre>
+      )}
+    </>
+  );
+}
+
 function StringLeaf({ value }: { value: string }) {
   const image = imageIn(value);
   return (
     <>
       <span class="json-string">
-        "<Text value={value} max={image === undefined ? STRING_MAX : 32} />"
+        "
+        <Text
+          value={value}
+          max={image === undefined ? (value.includes('\n') ? LINE_HEAD : STRING_MAX) : 32}
+        />
+        "
       </span>
+      {image === undefined && value.includes('\n') && <Lines value={value} />}
       {image !== undefined && (
         <>
           {' '}
@@ -86,7 +120,7 @@ function Branch({
   depth: number;
 }) {
   const entries: Entry[] = Array.isArray(value) ? value.map((item, i) => [i, item]) : Object.entries(value);
-  const [open, setOpen] = useState(depth < OPEN_DEPTH && entries.length <= OPEN_ITEMS_MAX);
+  const [open, setOpen] = useState(startsOpen(entries, depth));
   const [most, setMost] = useState(ITEMS_STEP);
   const [left, right] = Array.isArray(value) ? '[]' : '{}';
   if (entries.length === 0) {
@@ -120,6 +154,14 @@ function Branch({
       {open && <span class="muted json-end">{right}</span>}
     </div>
   );
+}
+
+function startsOpen(entries: readonly Entry[], depth: number): boolean {
+  if (depth < OPEN_DEPTH) return entries.length <= OPEN_ITEMS_MAX;
+  // One level below those: deeper ones wait for a click, however short.
+  if (depth > OPEN_DEPTH) return false;
+  const isLeaf = ([, value]: Entry) => typeof value !== 'object' || value === null;
+  return entries.length <= OPEN_LEAVES_MAX && entries.every(isLeaf);
 }
 
 function noun(value: object, entries: number): string {

@@ -12,8 +12,13 @@ export function useCursor(ids: readonly string[], onToggle: (id: string, range: 
       if (event.ctrlKey || event.metaKey || event.altKey || inField(event.target)) return;
       const { ids: list, cursor: at, onToggle: toggle } = latest.current;
       const index = list.indexOf(at);
-      if (event.key === 'j') setCursor(list[Math.min(list.length - 1, index + 1)] ?? '');
-      else if (event.key === 'k') setCursor(list[Math.max(0, index - 1)] ?? '');
+      const move = (row: number) => {
+        // At once: the next key may come before the next redraw.
+        latest.current.cursor = list[row] ?? '';
+        setCursor(latest.current.cursor);
+      };
+      if (event.key === 'j') move(Math.min(list.length - 1, index + 1));
+      else if (event.key === 'k') move(Math.max(0, index - 1));
       else if (event.key === 'Enter' && index >= 0 && !onControl(event.target)) go('job', at);
       else if (event.key.toLowerCase() === 'x' && index >= 0) toggle(at, event.shiftKey);
     };

@@ -130,6 +130,8 @@ function Told({ groups }: { groups: Group[] }) {
   const problems = groups
     .flatMap(group => group.machines)
     .flatMap(machine => machine.workers)
+    // The groups tell who is there; how each is, is newer.
+    .map(worker => hub.workers.get(worker.worker_id) ?? worker)
     .filter(isProblem);
   return (
     <ul class="only-heard" aria-label="GPUs with problems">

@@ -1,4 +1,4 @@
-import { useMemo, useState } from 'preact/hooks';
+import { useMemo, useRef, useState } from 'preact/hooks';
 import { protocol } from '../../protocol/protocol.ts';
 import type { WorkerState } from '../../../../core/messages/stats.ts';
 import { hub } from '../../state/hub_state.ts';
@@ -9,6 +9,7 @@ import { GpuGrid } from './gpu_grid.tsx';
 import {
   type Density,
   densityFor,
+  type Group,
   type Grouping,
   GROUPINGS,
   groupsOf,
@@ -179,10 +180,20 @@ function Tiles({
   );
 }
 
+/** The same groups as before while the same GPUs are in them: then nothing is laid out or drawn anew. */
+function useSame(groups: Group[]): Group[] {
+  const kept = useRef({ key: '', groups });
+  const key = groups
+    .flatMap(({ name, machines }) => [name, ...machines.map(one => `${one.machineId}*${one.workers.length}`)])
+    .join();
+  if (kept.current.key !== key) kept.current = { key, groups };
+  return kept.current.groups;
+}
+
 /** One canvas for thousands; the GPU under the pointer, or the chosen one, in full beside it. */
 function Grid({ machines, choices, selected }: { machines: Machine[]; choices: Choices; selected: string }) {
   const [hovered, setHovered] = useState('');
-  const groups = useMemo(() => groupsOf(machines, choices.group), [machines, choices.group]);
+  const groups = useSame(groupsOf(machines, choices.group));
   const cursor = hovered === '' ? selected : hovered;
   return (
     <div class="with-inspector open">
