@@ -1,10 +1,10 @@
 // `npm start`: a hub in the foreground, with a Redis of its own unless the environment names one.
 //
-// Two processes: this one, which owns the private Redis, and core/main.ts exactly as it runs in production. So
+// Two processes: this one, which owns the private Redis, and the hub exactly as it runs in production. So
 // Redis always outlives the hub while that stops, and goes also when the hub was killed; if this process is
 // killed, both go with it.
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { constants } from 'node:os';
@@ -40,8 +40,14 @@ async function checkPort({ HUB_HOST, HUB_PORT }: Config): Promise<void> {
   await once(server, 'close');
 }
 
+/** @throws Error when the sources do not compile; what is wrong was printed */
+function build(): void {
+  const { status } = spawnSync(process.execPath, ['scripts/build.mjs'], { cwd: ROOT, stdio: 'inherit' });
+  if (status !== 0) throw new Error('the hub cannot be built');
+}
+
 function spawnHub(env: Readonly<Record<string, string>>): ChildProcess {
-  const hub = spawn(process.execPath, ['--import', 'tsx', 'core/main.ts'], {
+  const hub = spawn(process.execPath, ['dist/core/main.js'], {
     cwd: ROOT,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'inherit', 'inherit'],
@@ -62,6 +68,7 @@ async function main(): Promise<number> {
   process.on('SIGTERM', stop).on('SIGINT', stop);
 
   await checkPort(readConfig(process.env));
+  build();
   const redis = await redisFromEnvOrLauncher(process.env);
   try {
     if (stopping) return 0;

@@ -77,9 +77,9 @@ async function commandStats(redis: Redis): Promise<{ calls: number; evalsha: num
 
 async function startHub(redis: RedisProcess, profile: string | undefined) {
   const port = await freePort();
-  const node = ['--import', './scripts/bench/meter.ts'];
+  const node = ['--import', './.cache/bench/scripts/bench/meter.js'];
   if (profile !== undefined) node.push('--cpu-prof', `--cpu-prof-dir=${profile}`);
-  const hub = new BenchProcess('hub', 'core/main.ts', [], {
+  const hub = new BenchProcess('hub', 'core/main.js', [], {
     node,
     env: {
       REDIS_URL: redis.url,
@@ -122,8 +122,8 @@ export async function runCell(cell: Cell, plan: Plan): Promise<Run> {
       processes.push(hub);
       address.hub_url = url;
     }
-    const producer = new BenchProcess('producer', 'scripts/bench/peer.ts', [cell.system, 'producer']);
-    const worker = new BenchProcess('worker', 'scripts/bench/peer.ts', [cell.system, 'worker']);
+    const producer = new BenchProcess('producer', 'scripts/bench/peer.js', [cell.system, 'producer']);
+    const worker = new BenchProcess('worker', 'scripts/bench/peer.js', [cell.system, 'worker']);
     processes.unshift(producer, worker);
     await Promise.all([producer.ask('open', address), worker.ask('open', { address, slots: plan.slots })]);
     return await measure(cell, plan, redis, processes);

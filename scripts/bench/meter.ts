@@ -1,4 +1,4 @@
-// Loaded before core/main.ts (`node --import`), so that the hub can be measured without a change to it.
+// Loaded before core/main.js (`node --import`), so that the hub can be measured without a change to it.
 
 import { serve } from './served.ts';
 

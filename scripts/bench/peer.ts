@@ -6,7 +6,7 @@ import { serve } from './served.ts';
 import type { Address, Machine, Submitter, System } from './system.ts';
 
 const [name, role] = process.argv.slice(2);
-const { system } = (await import(`./systems/${name}.ts`)) as { system: System };
+const { system } = (await import(`./systems/${name}.js`)) as { system: System };
 
 let open: Submitter | Machine | undefined;
 

@@ -1,9 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Answer, Usage } from './served.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+/** The compiled sources, as the hub runs and as applications have the SDK. `npm run bench` makes it. */
+const BUILT = join(ROOT, '.cache', 'bench');
 const OUTPUT_CHARS = 4000;
 const STOP_TIMEOUT_MS = 10_000;
 
@@ -19,7 +22,7 @@ export class BenchProcess {
   #next = 0;
   #output = '';
 
-  /** @param options.node arguments of node itself, before the file */
+  /** @param file compiled, from the root of the project  @param options.node arguments of node itself, before it */
   constructor(
     name: string,
     file: string,
@@ -27,7 +30,7 @@ export class BenchProcess {
     options: { env?: Record<string, string>; node?: string[] } = {},
   ) {
     this.name = name;
-    this.#child = spawn(process.execPath, ['--import', 'tsx', ...(options.node ?? []), file, ...args], {
+    this.#child = spawn(process.execPath, [...(options.node ?? []), join(BUILT, file), ...args], {
       cwd: ROOT,
       env: { ...cleanEnvironment(), ...options.env },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

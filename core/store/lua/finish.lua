@@ -39,7 +39,7 @@ local function complete(ref, job, result)
   end_lease(job, 'completed')
   job.pg = '1'
   clear_error(ref, job)
-  end_job(ref, job, 'c', 'job_completed', job.lw, queued_ms, run_ms, '\n' .. result)
+  end_job(ref, job, 'c', 'job_completed', job.lw, digits(queued_ms), digits(run_ms), '\n' .. result)
   local answer = accepted(job, 'c')
   answer[3], answer[4] = queued_ms, run_ms
   return answer

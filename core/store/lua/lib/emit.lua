@@ -44,11 +44,11 @@ local function listeners(job, kind)
   return hubs
 end
 
--- Sends an event with the seq reached so far.
+-- Sends an event with the seq reached so far. Numbers among its fields come as text: `digits`.
 local function tell(ref, job, kind, a, b, c, tail)
   local hubs = listeners(job, kind)
   if #hubs > 0 then
-    local text = kind .. '\n' .. ref .. '\n' .. digits(job.n) .. '\n' .. now_text .. '\n' .. (job.at or 0)
+    local text = kind .. '\n' .. ref .. '\n' .. digits(job.n) .. '\n' .. now_text .. '\n' .. digits(job.at or 0)
       .. '\n' .. (a or '') .. '\n' .. (b or '') .. '\n' .. (c or '')
     for i = 1, #hubs do
       send(hubs[i], text, tail)
