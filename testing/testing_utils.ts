@@ -1,12 +1,15 @@
 /**
  * Monitors for tests and tools: jobs, workers and queues of a running hub, over its HTTP API.
  *
- *     const jobs = new JobMonitor();                                   // the hub of HUB_URL, or on port 8000 here
+ *     const jobs = new JobMonitor();      // the hub of HUB_URL, or on port 8000 here
  *     const there = new WorkerMonitor({ hub_url: 'http://10.0.0.5:8000' });
+ *
+ * The examples below run in testing/hub/monitors.test.ts as they stand here.
  *
  * Every method rejects with `ApiError`: its `code` is the hub's own (`not_found`, …), or `no_hub` when none answers.
  */
 import { ApiError, HubApi, urlFromEnv } from '../core/cli/http.ts';
+import type { Explanation } from '../core/messages/client.ts';
 import type { JobRecord } from '../core/messages/job.ts';
 import { type Stats, WORKER_STATES, type WorkerState } from '../core/messages/stats.ts';
 import type { WorkerRecord } from '../core/messages/worker.ts';
@@ -40,6 +43,17 @@ export class JobMonitor {
    */
   async getJobDetails(job_id: string): Promise<JobRecord | null> {
     return orNull(this.#hub.job(job_id));
+  }
+
+  /**
+   * Why a job waits: its place, when it may start, and what keeps each connected GPU from taking it; or null when there is
+   * no such job.
+   *
+   *     const why = await monitor.explainJob('job-waiting');
+   *     for (const { code, count, message } of why?.reasons ?? []) console.log(code, count, message);
+   */
+  async explainJob(job_id: string): Promise<Explanation | null> {
+    return orNull(this.#hub.explain(job_id));
   }
 
   /**
