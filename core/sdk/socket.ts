@@ -270,9 +270,10 @@ export class HubSocket {
     this.#state = 'open';
     this.#welcome = welcome;
     this.#opened_at = performance.now();
+    const interval_ms = welcome.ping_interval_ms;
     this.#watchdog?.stop();
     this.#watchdog = new Watchdog(
-      2 * welcome.ping_interval_ms + SILENCE_SLACK_MS,
+      2 * interval_ms + Math.min(interval_ms, SILENCE_SLACK_MS),
       () => this.reconnect('the hub has said nothing for two ping intervals'),
       // A browser does not show pings, and a busy worker may get none: ask.
       () => this.send({ type: 'ping' }),
@@ -317,7 +318,7 @@ export class HubSocket {
   }
 }
 
-/** Added to two ping intervals: a ping that is on its way counts. */
+/** At most this is added to two ping intervals, and at most one more: a ping that is on its way counts. */
 const SILENCE_SLACK_MS = 2000;
 
 /** Calls `expired` after `limit_ms` without {@link heard}; `ask` comes at half of that, and again. */
