@@ -176,11 +176,17 @@ export const HUBS: readonly Scenario[] = [
     async run(world) {
       await peersUnderLoad(world, 2, 9000, 200);
       const [hub] = world.hubs as [HubSeat];
+      const from = now();
       hub.process.kill('SIGSTOP');
-      world.note('hub halted', { port: hub.port });
       await sleep(2 * LEASE_MS);
       hub.process.kill('SIGCONT');
       await world.settle();
+      // Its machines were cut off from the moment it hung, not only since they found out.
+      const since = world.entries().filter(({ at }) => at > from);
+      for (const { who, at } of since.filter(({ op }) => op === 'down')) {
+        const back = since.find(entry => entry.op === 'up' && entry.who === who && entry.at > at);
+        world.away([who], from, back?.at ?? now(), 'held by a hub that hung');
+      }
     },
   },
   {
