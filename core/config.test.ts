@@ -36,6 +36,8 @@ describe('settings', () => {
     ['LOG_LEVEL', 'loud'],
     ['REDIS_URL', 'http://x'],
     ['MAX_SIGNATURES', '0'],
+    ['DURABILITY', 'paper'],
+    ['CONNECT_RATE', '0'],
   ])('a bad %s=%s is refused by name', (name, value) => {
     expect(() => readConfig({ [name]: value })).toThrow(ConfigError);
     expect(() => readConfig({ [name]: value })).toThrow(name);

@@ -85,6 +85,8 @@ export class RedisStore implements Store {
   #probed_at: number | null = null;
   /** The last arrival number Redis gave, as of the last beat. */
   #arrival = 0;
+  /** What another server process turned out to have lost. */
+  #loss: Beat['loss'] = null;
 
   constructor(config: Config, options: StoreOptions = {}) {
     this.hub_id = options.hub_id ?? makeHubId();
@@ -171,6 +173,13 @@ export class RedisStore implements Store {
 
   /** Machines could not renew meanwhile, and the promise of `DURABILITY` may be another server's. */
   #changed(): void {
+    // Asked first: the next job that is accepted sets it right.
+    this.#link.call('GET', key('clock')).then(
+      arrival => {
+        if (Number(arrival ?? 0) < this.#arrival) this.#loss = arrival === null ? 'empty' : 'older';
+      },
+      () => undefined,
+    );
     this.#run('hold', []).catch(() => undefined);
     void this.#durability.again();
   }
@@ -442,7 +451,8 @@ export class RedisStore implements Store {
     ];
     const before = this.#arrival;
     this.#arrival = Number(arrival);
-    const loss = has_layout === 0 ? 'empty' : this.#arrival < before ? 'older' : null;
+    const loss = has_layout === 0 ? 'empty' : (this.#loss ?? (this.#arrival < before ? 'older' : null));
+    this.#loss = null;
     // What all hubs must share is theirs to say again.
     if (loss === 'empty' && this.#shares_layout) await checkLayout(this.#link, key, this.#config);
     // Whoever watches learns what is gone, as after a time without hints.

@@ -102,6 +102,7 @@ test.each<[string, string[], RegExp]>([
   ['no fsync', [], /appendfsync no: a power cut may lose/],
 ])('at start the hub warns of %s in a line', async (_what, args, words) => {
   fleet = await Fleet.start({}, { args });
+  await fleet.hub.process.waitFor(words);
   const lines = fleet.hub.process.output.split('\n').filter(line => words.test(line));
   expect(lines, fleet.hub.process.output).toHaveLength(1);
   expect(JSON.parse(lines[0] as string)).toMatchObject({ level: 40 });
@@ -109,6 +110,7 @@ test.each<[string, string[], RegExp]>([
 
 test('where Redis does not show its settings the hub says so quietly', async () => {
   fleet = await Fleet.start({ LOG_LEVEL: 'info' }, { args: ['--rename-command', 'CONFIG', ''] });
+  await fleet.hub.process.waitFor(/does not let hubs read its settings/);
   const line = fleet.hub.process.output
     .split('\n')
     .find(text => text.includes('does not let hubs read its settings'));
