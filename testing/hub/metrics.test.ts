@@ -134,6 +134,20 @@ describe('/metrics', () => {
     await lost.terminate();
   });
 
+  test('is there also while Redis is away, without what only Redis knows', async () => {
+    await using alone = await Fleet.start();
+    const read = async () => (await fetch(`${alone.hub.httpUrl}/metrics`)).text();
+    expect(await read()).toMatch(/^gpuhub_redis_up 1$/m);
+    expect(await read()).toContain('gpuhub_hubs 1');
+    await alone.redis.stop();
+    const said = await until('Redis to be missed', async () => {
+      const found = await read();
+      return /^gpuhub_redis_up 0$/m.test(found) && found;
+    });
+    expect(said).not.toContain('gpuhub_hubs');
+    expect(said).toContain('gpuhub_sockets{role="client"} 0');
+  });
+
   test('tells at most 50 types apart', async () => {
     const client = fleet.client();
     const types = Array.from({ length: 80 }, (_, i) => `many${i}`);
@@ -177,6 +191,14 @@ describe('what operators get', () => {
     const alerts = await readFile(path('alerts.yml'), 'utf8');
     const used = [...expressions, alerts].flatMap(namesIn);
     expect(used.filter(name => !known.has(name))).toEqual([]);
+  });
+
+  test('the documentation names every metric, and none that there is not', async () => {
+    const families = [...(await text()).matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name as string);
+    const documented = new Set(
+      namesIn((await readFile(path('README.md'), 'utf8')).split('## Traces')[0] as string),
+    );
+    expect([...documented].sort()).toEqual(families.sort());
   });
 
   test('nothing is left out in CI', () => {
