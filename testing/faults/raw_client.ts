@@ -8,6 +8,8 @@ interface Followed {
   job: Job;
   /** `sent`: no answer yet; `accepted`: Redis holds it, as far as we were told. */
   state: 'new' | 'sent' | 'accepted';
+  /** How often it was submitted. */
+  tries: number;
   seq: number;
   done: () => void;
 }
@@ -17,6 +19,8 @@ type Frame = { type: string; [field: string]: any };
 
 const RETRY_MS = { least: 50, most: 300 };
 const SILENT_INTERVALS = 2.5;
+/** The hub takes 1,000 at once. */
+const WATCH_MAX = 500;
 const TERMINAL = ['job_completed', 'job_failed', 'job_cancelled', 'job_expired'];
 
 export class RawClient {
@@ -45,7 +49,7 @@ export class RawClient {
   /** Until the job has ended, or was refused for good. */
   submit(job: Job): Promise<void> {
     return new Promise(done => {
-      this.#jobs.set(job.job_id, { job, state: 'new', seq: 0, done });
+      this.#jobs.set(job.job_id, { job, state: 'new', tries: 0, seq: 0, done });
       if (this.#open) this.#submit(job.job_id);
     });
   }
@@ -120,14 +124,19 @@ export class RawClient {
     const followed = this.#jobs.get(job_id);
     if (!followed || followed.state === 'accepted' || !this.#open) return;
     followed.state = 'sent';
+    followed.tries += 1;
     this.#write('submit', { job_id });
-    this.#send({ type: 'submit_job', request_id: `submit ${job_id}`, ...followed.job });
+    // Sent again, it does not watch: what happened before the answer is only told by a replay, which is asked for then.
+    const watch = followed.tries === 1;
+    this.#send({ type: 'submit_job', request_id: `submit ${job_id}`, ...followed.job, watch });
   }
 
   #watch(job_ids: string[]): void {
-    if (job_ids.length === 0) return;
-    const after_seq = Object.fromEntries(job_ids.map(id => [id, this.#jobs.get(id)?.seq ?? 0]));
-    this.#send({ type: 'watch_jobs', job_ids, after_seq });
+    for (let i = 0; i < job_ids.length; i += WATCH_MAX) {
+      const part = job_ids.slice(i, i + WATCH_MAX);
+      const after_seq = Object.fromEntries(part.map(id => [id, this.#jobs.get(id)?.seq ?? 0]));
+      this.#send({ type: 'watch_jobs', job_ids: part, after_seq });
+    }
   }
 
   #read(frame: Frame): void {
@@ -166,8 +175,7 @@ export class RawClient {
     if (!followed) return;
     this.#write('submitted', { job_id, outcome: 'ok', duplicate });
     followed.state = 'accepted';
-    // What happened before this answer is only told by a replay.
-    if (duplicate) this.#watch([job_id]);
+    if (followed.tries > 1) this.#watch([job_id]);
   }
 
   /** Redis has lost a job that it had accepted: the protocol says to submit it again under its id. */

@@ -117,7 +117,8 @@ export const WORKERS: readonly Scenario[] = [
     allowed: { executed_twice: 'away', ends: id => (id === 'poison' ? ['failed'] : ['completed']) },
     async run(world) {
       await world.addHub();
-      const workers = ['a', 'b', 'c'].map(name => world.worker({ name, gpus: 2 }));
+      // One GPU each: a job beside the poison would go down with the same workers, and be taken for poison too.
+      const workers = ['a', 'b', 'c'].map(name => world.worker({ name, gpus: 1 }));
       await world.registered(...workers);
       const poison = world.job(1000, { job_id: 'poison', params: { kills: true } });
       await world.client('client', [{ at_ms: 200, submit: poison }, ...world.steps(30, 4000, 300)]);
