@@ -45,6 +45,8 @@ export class Durability {
 
   /** Another server answers: the same as `prepare`, but the hub goes on and keeps its word by acknowledging nothing. */
   async again(): Promise<void> {
+    if (this.#mode === 'fsync')
+      this.#fault = 'it is not known yet whether this Redis can keep DURABILITY=fsync';
     try {
       await this.prepare();
       this.#fault = null;
@@ -59,16 +61,15 @@ export class Durability {
    * @throws Error with a sentence when it cannot
    */
   async prepare(): Promise<void> {
-    this.#wait = null;
     if (this.#mode === 'replica') this.#wait = ['WAIT', 1, this.#timeout_ms];
-    if (this.#mode !== 'fsync') return;
+    if (this.#mode === 'fsync') this.#wait = await this.#waitForDisk();
+  }
+
+  /** The command to wait with, or null if every reply comes after the fsync by itself. @throws Error with a sentence */
+  async #waitForDisk(): Promise<(string | number)[] | null> {
     const server = await readServer(this.#call);
-    // Then every reply comes after the fsync by itself.
-    if (server.appendonly === 'yes' && server.appendfsync === 'always') return;
-    if (server.has_waitaof && server.appendonly !== 'no') {
-      this.#wait = ['WAITAOF', 1, 0, this.#timeout_ms];
-      return;
-    }
+    if (server.appendonly === 'yes' && server.appendfsync === 'always') return null;
+    if (server.has_waitaof && server.appendonly !== 'no') return ['WAITAOF', 1, 0, this.#timeout_ms];
     throw new Error(
       server.appendfsync === null
         ? 'DURABILITY=fsync needs Redis 7.2 or newer, or one with "appendonly yes" and "appendfsync always"; this one is older and does not let hubs read its settings'

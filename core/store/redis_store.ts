@@ -130,6 +130,7 @@ export class RedisStore implements Store {
     if (!this.up || this.#probed_at !== null) return;
     this.#probed_at = monotonic();
     this.#refusal = await this.#link.trouble('probe', [this.hub_id]);
+    if (this.#durability.fault !== null) await this.#durability.again();
     this.#probed_at = null;
   }
 

@@ -2,6 +2,7 @@
 import { afterEach, expect, test } from 'vitest';
 import { keyOf } from '../../core/store/keys.ts';
 import { Peer } from '../harness/peer.ts';
+import { startRedis } from '../../scripts/redis_server.ts';
 import { startHub } from '../harness/processes.ts';
 import { type TestRedis, testRedis } from '../harness/redis.ts';
 import { Fleet, until } from './fleet.ts';
@@ -115,4 +116,23 @@ test('where Redis does not show its settings the hub says so quietly', async () 
     .split('\n')
     .find(text => text.includes('does not let hubs read its settings'));
   expect(JSON.parse(line ?? '{}')).toMatchObject({ level: 30 });
+});
+
+test('fsync, and a Redis that comes back unable to promise it: nothing is acknowledged until it can again', async () => {
+  fleet = await Fleet.start({ DURABILITY: 'fsync' }, { args: ['--appendfsync', 'always'] });
+  const client = await Peer.connect(fleet.hub.wsUrl, { path: '/ws/client' });
+  const job = { type: 'submit_job', job_type: 'x', job_id: 'j', params: {} };
+  const { port } = fleet.redis;
+  await fleet.redis.server.kill('SIGKILL');
+  // Another server takes its place, with other settings.
+  await using other = await startRedis({ port, args: ['--appendfsync', 'everysec'] });
+  const redis = fleet.redis.client();
+  const reason = async () =>
+    ((await (await fetch(`${fleet?.hub.httpUrl}/readyz`)).json()) as { reason: string }).reason;
+  await until('readyz to say so', async () => /needs .*appendfsync always/.test(await reason()));
+  expect(await client.request(job)).toMatchObject({ code: 'unavailable', details: { outcome: 'unknown' } });
+  await redis.config('SET', 'appendfsync', 'always');
+  await until('readyz 200', async () => (await reason()) === null);
+  expect(await client.request(job)).toMatchObject({ type: 'job_accepted', duplicate: true });
+  expect(other.port).toBe(port);
 });
