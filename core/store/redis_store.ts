@@ -5,6 +5,7 @@ import type { Histogram } from '../histogram.ts';
 import { randomId } from '../random_ids.ts';
 import type { FinishedState, JobRecord, WatchLevel } from '../messages/job.ts';
 import type { WorkerRecord } from '../messages/worker.ts';
+import { Bodies } from './bodies.ts';
 import { Batcher, type BatchKind, type Done } from './batcher.ts';
 import { sameContent } from './content.ts';
 import { adviseOn, Durability } from './durability.ts';
@@ -75,6 +76,7 @@ export class RedisStore implements Store {
   readonly #link: RedisLink;
   readonly #durability: Durability;
   readonly #batch: Batcher;
+  readonly #bodies = new Bodies(monotonic);
   /** Starts by lease that Redis has not answered yet. */
   readonly #starts = new Map<string, object>();
   readonly #effects: ((effect: Effect) => void)[] = [];
@@ -183,6 +185,7 @@ export class RedisStore implements Store {
     );
     this.#run('hold', []).catch(() => undefined);
     void this.#durability.again();
+    this.#bodies.clear();
   }
 
   onWake(listener: (signature: string) => void): void {
@@ -192,8 +195,12 @@ export class RedisStore implements Store {
   submit(job_id: string, content: Content, watch: WatchLevel | null, done: Done<Submitted>): void {
     const { b, o, signature, definition, constants, run_at } = content;
     const level = watch === null ? 0 : LEVEL[watch];
-    const args = [refOf(job_id), b, o, signature, definition, level, run_at, ...constants];
+    const ref = refOf(job_id);
+    // A delayed job will be claimed by any hub; and programs that only add jobs claim none.
+    const kept = run_at === '' && this.#shares_layout && this.#bodies.keep(ref, b);
+    const args = [ref, b, o, signature, definition, level, run_at, kept ? 1 : 0, ...constants];
     this.#batch.add<SubmitReply>('submit', args, (error, reply) => {
+      if (kept && (error || reply[0] !== 'new')) this.#bodies.take(ref);
       if (error) return done(error, reply as never);
       if (reply[0] !== 'differs') return done(null, toSubmitted(reply));
       const stored = { b: reply[1], o: reply[2] };
@@ -205,9 +212,19 @@ export class RedisStore implements Store {
   claim(slot: SlotAddress, done: Done<Claimed>): void {
     // 128 random bits make a lease unguessable, and never the same again when Redis comes back older.
     const args = [slot.machine_id, slot.connection, slot.index, slot.class_id, randomId()];
-    this.#batch.add<ClaimReply>('claim', args, (error, reply) =>
-      error ? done(error, reply as never) : done(null, toClaimed(reply)),
-    );
+    this.#batch.add<ClaimReply>('claim', args, (error, reply) => {
+      if (error) return done(error, reply as never);
+      const claimed = toClaimed(reply);
+      if (claimed.outcome !== 'job') return done(null, claimed);
+      const kept = this.#bodies.take(claimed.ref);
+      if (claimed.body !== '') return done(null, claimed);
+      if (kept !== undefined) return done(null, { ...claimed, body: kept });
+      // Whether it was stored was in doubt, so it was not kept after all.
+      this.#link
+        .call('HGET', key('job', claimed.ref), 'b')
+        .then(body => done(null, { ...claimed, body: body as string }))
+        .catch((failure: Error) => done(failure, undefined as never));
+    });
   }
 
   async fit(class_id: string, signatures: string[]): Promise<void> {

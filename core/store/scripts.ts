@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Config } from '../config.ts';
+import { BODY_KEEP_MS } from './bodies.ts';
 import { KEYS, type KeyName, shardTag } from './keys.ts';
 
 /** What the scripts need of the settings: it is part of their text, so hubs that differ in it use scripts of their own. */
@@ -62,7 +63,7 @@ export function loadScripts(
   shard = 0,
   options: { test_clock?: boolean } = {},
 ): Map<string, Script> {
-  const constants = { ...config, AGING_US: agingUs(config) };
+  const constants = { ...config, AGING_US: agingUs(config), BODY_KEEP_MS };
   const replace: Record<string, string> = options.test_clock ? { time: 'time_test' } : {};
   const names = readdirSync(folder)
     .filter(file => file.endsWith('.lua'))

@@ -195,7 +195,9 @@ describe('submission', () => {
 
   test('params come back as they went in', { timeout: 60_000 }, async () => {
     const store = await openStore();
-    await machine(store);
+    // Another hub has the body from Redis, not from the submission.
+    const other = await openStore();
+    await machine(other);
     const values = [
       { list: [], map: {}, nested: [[], {}, [[]]], none: null },
       {
@@ -213,7 +215,7 @@ describe('submission', () => {
       await submit(store, id, { params });
       const expected = JSON.parse(JSON.stringify(params));
       expect((await store.get(id))?.record(true).params).toEqual(expected);
-      const job = await claimJob(store);
+      const job = await claimJob(other);
       expect((JSON.parse(`{${job.body}}`) as { params: unknown }).params).toEqual(expected);
       await finish(store, job, 'completed', { payload: JSON.stringify(params) });
       expect((await store.get(id))?.record(true).result).toEqual(expected);
@@ -271,6 +273,39 @@ describe('submission', () => {
 });
 
 describe('claims', () => {
+  test('the hub that accepted a job has its body at hand; any other, or later, gets it from Redis', async () => {
+    const [store, other] = [await openStore(), await openStore()];
+    await machine(store, 3);
+    const body = (n: number) => expect.stringContaining(`"params":{"n":${n}}`);
+    await submit(store, 'a', { params: { n: 1 } });
+    const calls = await callsOf(async () => expect((await claimJob(store)).body).toEqual(body(1)));
+    expect(calls['hget']).toBe(2); // the record, and how far the class has read
+
+    await submit(store, 'b', { params: { n: 2 } });
+    expect((await claimJob(other, slot(1))).body).toEqual(body(2));
+
+    await submit(store, 'c', { params: { n: 3 } });
+    await passed(50_001);
+    expect((await claimJob(store, slot(2))).body).toEqual(body(3));
+  });
+
+  test('a second claim of a job gets its body from Redis', async () => {
+    const store = await openStore();
+    await machine(store);
+    await submit(store, 'a', { params: { n: 1 } });
+    const first = await claimJob(store);
+    await finish(store, first, 'released');
+    expect((await claimJob(store)).body).toBe(first.body);
+  });
+
+  test('a submission in doubt keeps no body that is not the stored one', async () => {
+    const store = await openStore();
+    await machine(store);
+    await submit(store, 'a', { params: { n: 1 } });
+    expect(await submit(store, 'a', { params: { n: 2 } })).toEqual({ outcome: 'conflict' });
+    expect((await claimJob(store)).body).toContain('"params":{"n":1}');
+  });
+
   test('a slot that holds a lease gets that one back and no other', async () => {
     const store = await openStore();
     await machine(store);

@@ -5,8 +5,9 @@
 --
 -- KEYS  the shard's tag
 -- ARGV  hub, then for each slot: machine, connection, slot index, class, random part of the lease
--- REPLY for each slot {outcome, ref, lease, attempt, b, more, signature}, outcome: job, held, none, fenced, drained,
---       stuck (its lease was lost, the worker has not said so), class (not known); more: how many jobs may be left
+-- REPLY for each slot {outcome, ref, lease, attempt, b ('' if the hub keeps it), more, signature}, outcome: job, held,
+--       none, fenced, drained, stuck (its lease was lost, the worker has not said so), class (not known); more: how
+--       many jobs may be left
 local STRIDE = 5
 
 local function expire_if_due(ref, job)
@@ -18,7 +19,17 @@ local function expire_if_due(ref, job)
   return true
 end
 
--- Takes the most urgent job of the class that is still wanted: ref, record, signature, body.
+-- The hub that accepted the job has its body, for a while; it is asked once.
+local function body_of(ref, job)
+  local keeper = job.hb
+  job.hb = nil
+  if keeper == ME and now - job.ca < BODY_KEEP_MS then
+    return ''
+  end
+  return redis.call('HGET', K.job .. ref, 'b')
+end
+
+-- Takes the most urgent job of the class that is still wanted: ref, record, signature.
 local function next_job(class)
   while true do
     local ref, signature = take_head(class)
@@ -26,12 +37,11 @@ local function next_job(class)
       return nil
     end
     -- An entry without a job is left by a Redis that lost keys; it is passed over.
-    local fields = redis.call('HMGET', K.job .. ref, 'd', 'b')
-    if fields[1] then
-      local job = cmsgpack.unpack(fields[1])
+    local job = load_job(ref)
+    if job then
       job.ix = nil
       if not expire_if_due(ref, job) then
-        return ref, job, signature, fields[2]
+        return ref, job, signature
       end
     end
   end
@@ -115,10 +125,11 @@ local function claim(machine, conn, index, class, random)
   if read[class] == 'unknown' then
     return { 'class' }
   end
-  local ref, job, signature, body = next_job(class)
+  local ref, job, signature = next_job(class)
   if not ref then
     return { 'none' }
   end
+  local body = body_of(ref, job)
   assign(ref, job, machine, index, random)
   slot['s' .. index] = job.l .. ' ' .. ref
   return { 'job', ref, job.l, job.at, body, class, signature }

@@ -5,10 +5,11 @@
 --
 -- KEYS  the shard's tag
 -- ARGV  hub, then for each job: ref, b, o, signature, its definition, level of the watch (0 none), run_at in ms or
---       +delay in ms or '', job type, fingerprint, client_id or '', priority, further fields of d (JSON) or ''
+--       +delay in ms or '', 1 if the hub keeps the body, job type, fingerprint, client_id or '', priority, further
+--       fields of d (JSON) or ''
 -- REPLY for each job {outcome, state letter, seq, position or 0, created_at}, outcome: new, duplicate, conflict, full;
 --       or {differs, b, o} with what is stored, when that is another text
-local STRIDE = 12
+local STRIDE = 13
 
 -- By ref what is left of jobs that were trimmed (and of such that ended and were not).
 local tombs = {}
@@ -33,7 +34,7 @@ local function answer_known(key, ref, i)
   local known = redis.call('HMGET', key, 'b', 'o', 'd')
   if not known[3] then
     local fingerprint, state, seq, created = string.match(tombs[ref], '^(%S+) (%S) (%d+) (%d+)$')
-    if fingerprint ~= ARGV[i + 8] then
+    if fingerprint ~= ARGV[i + 9] then
       return { 'conflict' }
     end
     return { 'duplicate', state, tonumber(seq), 0, tonumber(created) }
@@ -88,7 +89,8 @@ local function accept(key, ref, i)
   if not know_signature(signature, ARGV[i + 4]) then
     return { 'full' }
   end
-  local job = constants_of(i + 7)
+  local job = constants_of(i + 8)
+  job.hb = ARGV[i + 7] == '1' and ME or nil
   job.sg = signature
   job.ca = now
   if level > 0 then

@@ -10,6 +10,7 @@
 -- Fields of d; absent means null, zero or the default:
 --   st state letter   ix index it lies in: q queue, s scheduled, l leases, d done   n seq   w watching hubs
 --   fp fingerprint of the content   ty job type   sg signature   pr priority   sc score   ci client_id   rf retry_of
+--   hb the hub that keeps the body since it accepted the job, until the first claim
 --   ma max_attempts   bo backoff_ms   so ro po start, run and progress timeout in ms
 --   ca created_at   ra run_at   fa finished_at   cr cancel_requested_at   cw why it was cancelled
 --   qa qn qr when, with which seq and why it was last queued   sn seq of the last job_scheduled or job_retrying

@@ -1,0 +1,59 @@
+/** What is kept at most, in characters: some thousand usual jobs. */
+const CHARACTERS_MAX = 32 * 1024 * 1024;
+/** A claim asks Redis for the body of a job that waited longer than this (ms). */
+export const BODY_KEEP_MS = 50_000;
+/** Beyond it a body waits for nobody: its job was cancelled, or another hub has it. Later than scripts rely on. */
+const FORGET_MS = 2 * BODY_KEEP_MS;
+
+interface Kept {
+  body: string;
+  at: number;
+}
+
+/**
+ * The bodies of jobs that this hub has accepted a moment ago: most are claimed by the same hub soon, and then need not
+ * come back through a script (worth 9 % of the time of Redis in a flood).
+ *
+ * The record of a job names the hub that keeps its body, and only one whose submission made that record may keep it; so
+ * what is kept under a ref is what Redis holds.
+ */
+export class Bodies {
+  readonly #kept = new Map<string, Kept>();
+  readonly #now: () => number;
+  #characters = 0;
+
+  /** @param now ms, monotonic */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** False when there is no room, or something is kept under this ref already. */
+  keep(ref: string, body: string): boolean {
+    this.#forgetOld();
+    if (this.#kept.has(ref) || this.#characters + body.length > CHARACTERS_MAX) return false;
+    this.#kept.set(ref, { body, at: this.#now() });
+    this.#characters += body.length;
+    return true;
+  }
+
+  /** The body, which is not kept any longer. */
+  take(ref: string): string | undefined {
+    const kept = this.#kept.get(ref);
+    if (kept === undefined) return undefined;
+    this.#kept.delete(ref);
+    this.#characters -= kept.body.length;
+    return kept.body;
+  }
+
+  clear(): void {
+    this.#kept.clear();
+    this.#characters = 0;
+  }
+
+  #forgetOld(): void {
+    for (const [ref, { at }] of this.#kept) {
+      if (this.#now() - at < FORGET_MS) return;
+      this.take(ref);
+    }
+  }
+}
