@@ -67,7 +67,8 @@ async function bundle(): Promise<string> {
     logLevel: 'warn',
     mode: 'production',
     plugins: [protocolModule(), withoutNode(), viteSingleFile({ removeViteModuleLoader: true })],
-    worker: { format: 'es' },
+    // From disk Chromium runs only classic scripts in a thread.
+    worker: { format: 'iife' },
     build: { write: false, target: 'es2022', modulePreload: false, reportCompressedSize: false },
   });
   const outputs = (Array.isArray(built) ? built : [built]).flatMap(part =>

@@ -446,10 +446,12 @@ describe.skipIf(givenHub !== undefined)('from disk', { timeout: TEST_TIMEOUT_MS 
     await watched.page.locator('.banner[data-part=hub]').getByText(`Nobody answers at ${nobody}`).waitFor();
   });
 
-  test('works when the hub allows it', async () => {
+  test('works when the hub allows it, its mock machines too', async () => {
     await using allowing = await PageHub.start({ ALLOWED_ORIGINS: 'null' });
     await using watched = await newPage(browser);
-    await watched.openLive(`${FILE}#hub=${allowing.wsUrl}`);
+    const page = await watched.openLive(`${FILE}#hub=${allowing.wsUrl}`);
+    await page.getByRole('link', { name: 'Console' }).click();
+    await startMock(page);
   });
 
   test('comes back after the hub was away, with a new picture', async () => {

@@ -2,38 +2,70 @@
 //
 //   npx tsx testing/browser/flood_run.ts [seconds a view, 30] [events a second, 2000] [view ...]
 //
-// Says for each view the longest gap between animation frames, the long tasks, the time spent in script and layout,
-// and the heap after a forced collection before and after. It compares nothing: small machines differ.
+// Says for each view the longest gap between animation frames, the tasks of the page's thread in a recorded trace (by
+// the clock, and by the time they had a processor: on a machine that is busy with other things only the latter is the
+// page's own), the time spent in script and layout, and the heap after a forced collection before and after.
 
-import type { CDPSession, Page } from 'playwright-core';
+import { loadavg } from 'node:os';
+import type { Browser, CDPSession, Page } from 'playwright-core';
 import { newPage, startBrowser } from './browser.ts';
 import { FloodHub } from './flood_hub.ts';
 
 const VIEWS = ['overview', 'machines', 'jobs', 'console'];
 const SETTLE_MS = 2000;
 
-/** Runs in the page: records gaps between animation frames and tasks over 50 ms. Text, as tsx would add helpers to it. */
+/** Runs in the page: records gaps between animation frames. Text, as tsx would add helpers to it. */
 const RECORD = `{
-  const gaps = [], tasks = [];
+  const gaps = [];
   let before = performance.now();
   requestAnimationFrame(function frame(now) {
     gaps.push(now - before);
     before = now;
     requestAnimationFrame(frame);
   });
-  new PerformanceObserver(list => {
-    for (const entry of list.getEntries()) tasks.push(entry.duration);
-  }).observe({ type: 'longtask' });
-  globalThis.flood = { gaps, tasks };
+  globalThis.gaps = gaps;
 }`;
 
-type Recorded = { flood: { gaps: number[]; tasks: number[] } };
+type Recorded = { gaps: number[] };
 
-const clear = (page: Page) =>
-  page.evaluate(() => {
-    const { flood } = globalThis as unknown as Recorded;
-    flood.gaps.length = flood.tasks.length = 0;
-  });
+interface TraceEvent {
+  name: string;
+  ph: string;
+  pid: number;
+  tid: number;
+  /** µs by the clock, and µs with a processor. */
+  dur?: number;
+  tdur?: number;
+  args?: { name?: string };
+}
+
+interface Tasks {
+  count: number;
+  longestMs: number;
+  longestBusyMs: number;
+}
+
+/** The tasks of the busiest renderer's main thread. */
+function tasksOf(trace: Buffer): Tasks {
+  const { traceEvents } = JSON.parse(trace.toString()) as { traceEvents: TraceEvent[] };
+  const key = ({ pid, tid }: TraceEvent) => `${pid} ${tid}`;
+  const mains = new Set(traceEvents.filter(one => one.args?.name === 'CrRendererMain').map(key));
+  const byThread = new Map<string, TraceEvent[]>();
+  for (const event of traceEvents) {
+    if (event.ph !== 'X' || !event.name.endsWith('RunTask') || !mains.has(key(event))) continue;
+    const list = byThread.get(key(event));
+    if (list === undefined) byThread.set(key(event), [event]);
+    else list.push(event);
+  }
+  const tasks = [...byThread.values()].sort((a, b) => b.length - a.length)[0] ?? [];
+  const longest = (of: (task: TraceEvent) => number | undefined) =>
+    tasks.reduce((most, task) => Math.max(most, of(task) ?? 0), 0) / 1000;
+  return {
+    count: tasks.length,
+    longestMs: longest(task => task.dur),
+    longestBusyMs: longest(task => task.tdur),
+  };
+}
 
 async function heapMb(cdp: CDPSession): Promise<number> {
   await cdp.send('HeapProfiler.collectGarbage');
@@ -51,18 +83,25 @@ async function busyS(cdp: CDPSession): Promise<{ script: number; layout: number;
   };
 }
 
-async function measure(page: Page, hub: FloodHub, view: string, seconds: number): Promise<string> {
+async function measure(
+  browser: Browser,
+  page: Page,
+  hub: FloodHub,
+  view: string,
+  seconds: number,
+): Promise<string> {
   const cdp = await page.context().newCDPSession(page);
   await cdp.send('Performance.enable');
   await page.evaluate(hash => (location.hash = hash), `#/${view}`);
   if (view === 'console') await page.getByLabel("this page's own").check();
   await page.waitForTimeout(SETTLE_MS);
   const [heapBefore, before, sentBefore] = [await heapMb(cdp), await busyS(cdp), hub.sent];
-  await clear(page);
+  await page.evaluate(() => ((globalThis as unknown as Recorded).gaps.length = 0));
+  await browser.startTracing(page, { categories: ['toplevel'] });
   await page.waitForTimeout(seconds * 1000);
-  const after = await busyS(cdp);
-  const { gaps, tasks } = await page.evaluate(() => (globalThis as unknown as Recorded).flood);
-  const sent = hub.sent - sentBefore;
+  const [after, sent] = [await busyS(cdp), hub.sent - sentBefore];
+  const gaps = await page.evaluate(() => (globalThis as unknown as Recorded).gaps);
+  const tasks = tasksOf(await browser.stopTracing());
   const heap = await heapMb(cdp);
   const sorted = [...gaps].sort((a, b) => a - b);
   const ms = (value: number) => `${value.toFixed(0)} ms`;
@@ -72,9 +111,10 @@ async function measure(page: Page, hub: FloodHub, view: string, seconds: number)
     view.padEnd(10),
     `${Math.round(sent / seconds)} ev/s`,
     `${gaps.length} frames, p99 ${ms(sorted[Math.floor(sorted.length * 0.99)] ?? 0)}, longest ${ms(sorted.at(-1) ?? 0)}, over 100 ms: ${gaps.filter(gap => gap > 100).length}`,
-    `tasks over 50 ms: ${tasks.length}${tasks.length > 0 ? ` (longest ${ms(Math.max(...tasks))})` : ''}`,
+    `${tasks.count} tasks, longest ${ms(tasks.longestMs)} by the clock, ${ms(tasks.longestBusyMs)} at work`,
     `script ${share('script')}, layout ${share('layout')}, main thread ${share('task')}`,
     `heap ${heapBefore.toFixed(1)} -> ${heap.toFixed(1)} MB`,
+    `load of the machine ${(loadavg()[0] ?? 0).toFixed(1)}`,
   ].join(' | ');
 }
 
@@ -87,7 +127,7 @@ try {
   const page = await watched.openLive(hub.url);
   hub.flood(Number(rate));
   for (const view of views.length > 0 ? views : VIEWS) {
-    console.log(await measure(page, hub, view, Number(seconds)));
+    console.log(await measure(browser, page, hub, view, Number(seconds)));
   }
 } finally {
   await browser.close();

@@ -12,7 +12,7 @@ const RESEND_DEFAULT_MS = 10_000;
 const STATUS_EVERY_MS = 2000;
 const VRAM_MB = 49_152;
 const GPU_NAME = 'NVIDIA L40S';
-const MODELS = ['sdxl', 'flux'];
+const MODELS = ['sdxl', 't5-xxl'];
 
 export interface MockSettings {
   gpuCount: number;

@@ -21,6 +21,7 @@ export function mockTelemetry(busy: boolean, vramMb: number) {
     vram_used_mb: around(vramMb * (busy ? 0.72 : 0.04), vramMb * 0.02),
     temperature_c: around(busy ? BUSY_C : IDLE_C, 4),
     power_w: around(busy ? 280 : 36, 16),
+    loaded_models: busy ? ['sdxl', 't5-xxl'] : ['sdxl'],
   };
 }
 

@@ -108,14 +108,14 @@ export function FleetPanel() {
     <Card
       title="Mock machines in this tab"
       aside={
-        <>
+        <span class="pair">
           <button type="button" class="quiet" onClick={() => fleet.start(8)}>
             start 8
           </button>
           <button type="button" class="primary" onClick={() => fleet.start(1)}>
             Start a machine
           </button>
-        </>
+        </span>
       }
     >
       <Sliders />

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { go } from '../../ui/route.ts';
 import { inField } from '../../ui/hot_keys.ts';
 
@@ -7,7 +7,8 @@ export function useCursor(ids: readonly string[], onToggle: (id: string, range: 
   const [cursor, setCursor] = useState('');
   const latest = useRef({ ids, cursor, onToggle });
   latest.current = { ids, cursor, onToggle };
-  useEffect(() => {
+  // Before the rows are painted: who sees them may press a key at once.
+  useLayoutEffect(() => {
     const pressed = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || inField(event.target)) return;
       const { ids: list, cursor: at, onToggle: toggle } = latest.current;
