@@ -49,7 +49,7 @@ function escape(): void {
 }
 
 export function startHotKeys(): void {
-  let sawG = 0;
+  let sawG = Number.NEGATIVE_INFINITY;
   addEventListener('keydown', event => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (inField(event.target)) {
@@ -58,7 +58,7 @@ export function startHotKeys(): void {
     }
     const view = VIEW_KEYS[event.key];
     if (view !== undefined && performance.now() - sawG < SEQUENCE_MS) {
-      sawG = 0;
+      sawG = Number.NEGATIVE_INFINITY;
       go(view);
     } else if (event.key === 'g') sawG = performance.now();
     else if (event.key === 't') toggleTheme();
