@@ -11,6 +11,8 @@ interface Followed {
   /** How often it was submitted. */
   tries: number;
   seq: number;
+  /** The hub was asked to tell again what came after this seq. */
+  asked_from: number;
   done: () => void;
 }
 
@@ -49,7 +51,7 @@ export class RawClient {
   /** Until the job has ended, or was refused for good. */
   submit(job: Job): Promise<void> {
     return new Promise(done => {
-      this.#jobs.set(job.job_id, { job, state: 'new', tries: 0, seq: 0, done });
+      this.#jobs.set(job.job_id, { job, state: 'new', tries: 0, seq: 0, asked_from: Infinity, done });
       if (this.#open) this.#submit(job.job_id);
     });
   }
@@ -135,6 +137,10 @@ export class RawClient {
     for (let i = 0; i < job_ids.length; i += WATCH_MAX) {
       const part = job_ids.slice(i, i + WATCH_MAX);
       const after_seq = Object.fromEntries(part.map(id => [id, this.#jobs.get(id)?.seq ?? 0]));
+      for (const id of part) {
+        const followed = this.#jobs.get(id);
+        if (followed) followed.asked_from = followed.seq;
+      }
       this.#send({ type: 'watch_jobs', job_ids: part, after_seq });
     }
   }
@@ -227,6 +233,9 @@ export class RawClient {
   #event(frame: Frame): void {
     const { job_id, type, seq, attempt } = frame;
     const followed = this.#jobs.get(job_id as string) as Followed;
+    // Told already while the replay was on its way, which we asked for.
+    const numbered = type !== 'job_progress' && type !== 'job_output';
+    if (numbered && seq <= followed.seq && seq > followed.asked_from) return;
     const lease_id = type === 'job_completed' ? frame['result']?.lease_id : undefined;
     this.#write('event', { job_id, type, seq, attempt, ...(lease_id && { lease_id }) });
     followed.seq = Math.max(followed.seq, seq as number);
