@@ -74,8 +74,10 @@ function build(project) {
   writeFileSync(join(beside, '.built'), '');
   // What changes while the compiler runs is newer than this.
   utimesSync(join(beside, '.built'), started, started);
-  rmSync(target, { recursive: true, force: true });
+  const before = `${beside}.before`;
+  if (existsSync(target)) renameSync(target, before);
   renameSync(beside, target);
+  rmSync(before, { recursive: true, force: true });
 }
 
 build(process.argv[2] ?? 'tsconfig.build.json');

@@ -13,6 +13,7 @@ const CHECKS: [string, string[]][] = [
   ['lint and layers', ['oxlint', '--type-aware', 'core', 'scripts', 'testing']],
   ['lint of the Dockerfile', ['dockerfile-utils', 'lint', 'docker/Dockerfile']],
   ['types', ['tsc', '-p', 'tsconfig.json']],
+  ['the hub builds', ['tsx', 'scripts/build.mjs']],
   ['dead code', ['knip']],
   ['generated references are fresh', ['tsx', 'scripts/generate.ts', '--check']],
   ['debug page is fresh', ['tsx', 'scripts/build_debug_page.ts', '--check']],
