@@ -19,6 +19,12 @@ export interface Io {
   env: Record<string, string | undefined>;
   /** The text of a file. */
   read(path: string): Promise<string>;
+  /** A file piece by piece, as it is read; `-` is standard input. Reading no further holds up whoever writes. */
+  pieces(path: string): AsyncIterable<string>;
+  /** Standard input is a pipe or a file, not a keyboard. */
+  piped: boolean;
+  /** Columns of the terminal that stderr is, where a line may be redrawn; null when it is none. */
+  note_width: number | null;
 }
 
 /** What a verb works with: the hub and the output that the options ask for. */

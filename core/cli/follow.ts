@@ -1,45 +1,9 @@
 import { stripVTControlCharacters } from 'node:util';
 import { TERMINAL_EVENTS } from '../messages/job.ts';
 import type { Context } from './context.ts';
-import { bar, cut, duration, jsonText, paint, percent, shownWidth, state, visible } from './format.ts';
+import { eventDetails, eventName } from './event_text.ts';
+import { bar, cut, duration, paint, percent, shownWidth, visible } from './format.ts';
 import type { JobEvent } from './http.ts';
-
-/** What a line says of each event; other events are told by their type alone. */
-const LINES: Record<string, (event: JobEvent) => string> = {
-  job_queued: event => text(event['reason']),
-  job_scheduled: event => `runs in ${duration(Number(event['run_at']) - event.at)}`,
-  job_assigned: event => text(event['worker_id']),
-  job_started: event => text(event['worker_id']),
-  job_output: event => `#${event['index']} ${jsonText(event['data'])}`,
-  job_output_gap: event => `#${event['from']} to #${event['to']} are lost`,
-  job_retrying: event =>
-    `${errorText(event['error'])}, again in ${duration(Number(event['run_at']) - event.at)}`,
-  job_cancelling: event => text(event['reason']),
-  job_completed: event =>
-    `waited ${duration(event['queued_ms'] as number)}, ran ${duration(event['run_ms'] as number)}`,
-  job_failed: event => errorText(event['error']),
-  job_cancelled: event => text(event['reason']),
-};
-
-/** The state a job is in after an event. */
-const STATE_AFTER: Record<string, string> = {
-  job_queued: 'queued',
-  job_scheduled: 'scheduled',
-  job_assigned: 'assigned',
-  job_started: 'processing',
-  job_retrying: 'scheduled',
-  job_completed: 'completed',
-  job_failed: 'failed',
-  job_cancelled: 'cancelled',
-  job_expired: 'expired',
-};
-
-const text = (value: unknown) => (value == null ? '' : visible(value));
-
-function errorText(error: unknown): string {
-  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
-  return visible(`${code}: ${message}`);
-}
 
 /**
  * Follows a job to its end and shows what happens: a line an event; progress as a bar that is redrawn on a
@@ -83,17 +47,15 @@ class Picture {
 
   #line(event: JobEvent): void {
     const { screen, io } = this.#context;
-    const after = Object.hasOwn(STATE_AFTER, event.type) ? STATE_AFTER[event.type] : undefined;
-    const what = after === undefined ? visible(event.type.replace(/^job_/, '')) : state(screen, after);
-    const more = Object.hasOwn(LINES, event.type) ? LINES[event.type]?.(event) : '';
-    io.out(`${this.#clear()}${this.#time(event)}  ${what}  ${more}`.trimEnd().concat('\n'));
+    const line = `${this.#time(event)}  ${eventName(screen, event.type)}  ${eventDetails(event)}`;
+    io.out(`${this.#clear()}${line.trimEnd()}\n`);
   }
 
   #progress(event: JobEvent): void {
     const { screen, io } = this.#context;
     const share = Number(event['progress']);
     const line =
-      `${this.#time(event)}  ${bar(share, 20)} ${percent(share)}  ${text(event['message'])}`.trimEnd();
+      `${this.#time(event)}  ${bar(share, 20)} ${percent(share)}  ${visible(event['message'] ?? '')}`.trimEnd();
     if (screen.width === null) {
       io.out(`${line}\n`);
       return;

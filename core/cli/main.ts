@@ -1,9 +1,10 @@
 /** The `gpuhub` command. All that touches the process is here; the rest is in program.ts. */
+import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import process from 'node:process';
 import { run } from './program.ts';
 
-const { stdout, stderr, env } = process;
+const { stdin, stdout, stderr, env } = process;
 
 for (const stream of [stdout, stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
@@ -22,4 +23,7 @@ process.exitCode = await run(process.argv.slice(2), {
   },
   env,
   read: path => readFile(path, 'utf8'),
+  pieces: path => (path === '-' ? stdin.setEncoding('utf8') : createReadStream(path, 'utf8')),
+  piped: stdin.isTTY !== true,
+  note_width: stderr.isTTY === true ? stderr.columns || 80 : null,
 });

@@ -32,12 +32,19 @@ interface World {
   screen?: Screen;
   env?: Record<string, string | undefined>;
   files?: Record<string, string>;
+  /** What is piped into it. */
+  input?: string;
 }
 
 /** The command with these arguments, its output a pipe unless said otherwise. */
 async function gpuhub(args: string[], world: World = {}): Promise<Ran> {
   let out = '';
   let err = '';
+  const file = (path: string) => {
+    const text = world.files?.[path];
+    if (text === undefined) throw new Error('no such file');
+    return text;
+  };
   const exit = await run(args, {
     out: text => {
       out += text;
@@ -47,11 +54,12 @@ async function gpuhub(args: string[], world: World = {}): Promise<Ran> {
     },
     screen: world.screen ?? { color: false, width: null },
     env: world.env ?? { HUB_URL: hub.url },
-    read: async path => {
-      const text = world.files?.[path];
-      if (text === undefined) throw new Error('no such file');
-      return text;
+    read: async path => file(path),
+    async *pieces(path) {
+      yield path === '-' ? (world.input ?? '') : file(path);
     },
+    piped: world.input !== undefined,
+    note_width: null,
   });
   return { exit, out, err, json: () => JSON.parse(out) };
 }

@@ -13,23 +13,35 @@ import {
 import { follow } from './follow.ts';
 import { jsonText, state, visible } from './format.ts';
 import { ApiError, type SubmitFields } from './http.ts';
+import { submitMany } from './submit_many.ts';
 
 interface SubmitOptions {
-  type: string;
-  params: string;
+  type?: string;
+  file?: string;
+  params?: string;
   priority?: number;
   jobId?: string;
   requirements?: Record<string, unknown>;
   delayMs?: number;
+  maxAttempts?: number;
+  runTimeoutMs?: number;
+  idPrefix?: string;
   wait?: boolean;
 }
 
 export function addSubmit(cli: Cli): void {
   cli.program
     .command('submit')
-    .description('submit a job')
-    .requiredOption('--type <type>', 'the job type')
-    .option('--params <json>', 'the params: a JSON object, or @ and the name of a file with one', '{}')
+    .description('submit a job, or all jobs of a file or of standard input')
+    .option('--type <type>', 'the job type')
+    .option(
+      '--file <file>',
+      'submit the jobs of a file: NDJSON (an object a line) or JSON (an array, or one object); - is standard input',
+    )
+    .option(
+      '--params <json>',
+      'the params: a JSON object, or @ and the name of a file with one (default: {})',
+    )
     .option('--priority <n>', '-100 to 100, higher runs first', wholeNumber(-100, 100))
     .option('--job-id <id>', 'the id; the same id with the same content makes nothing new', jobIdArgument)
     .option(
@@ -42,19 +54,44 @@ export function addSubmit(cli: Cli): void {
       'run it not before this time has passed',
       wholeNumber(0, Number.MAX_SAFE_INTEGER),
     )
-    .option('--wait', 'wait for the end; exits 0 when the job completes and 1 when it does not')
+    .option('--max-attempts <n>', '1 to 100', wholeNumber(1, 100))
+    .option(
+      '--run-timeout-ms <ms>',
+      'the most that an attempt may take',
+      wholeNumber(1, Number.MAX_SAFE_INTEGER),
+    )
+    .option(
+      '--id-prefix <id>',
+      'with --file: a job without a job_id gets PREFIX:NUMBER, so that the same input sent again makes no second job',
+      jobIdArgument,
+    )
+    .option('--wait', 'wait for the end; exits 0 when all complete and 1 when one does not')
     .addHelpText(
       'after',
-      exampleHelp(
-        `gpuhub submit --type image.generate --params '{"prompt": "a lighthouse"}' --priority 10 --wait`,
-        `gpuhub submit --type video.render --params @shot-7.json --requirements '{"min_vram_mb": 24000}'`,
-      ),
+      `
+The jobs of an input have the fields of submit_job: job_type, params, job_id, priority, requirements ...; what one does
+not say is taken from the options. Without --type and --file a pipe is read. A job that is refused is named on stderr by
+its line, the others go on, and the exit code is 1. No more is read than the hub takes: while it is full, the pipe waits.
+--format json writes a line for each job: {line or item, job_id, status, duplicate, seq, warnings?}, with --wait when it
+ends {line or item, job_id, status, result or error}; for a refused one {line or item, job_id?, error: {code, message}}.
+${exampleHelp(
+  `gpuhub submit --type image.generate --params '{"prompt": "a lighthouse"}' --priority 10 --wait`,
+  `gpuhub submit --type video.render --params @shot-7.json --requirements '{"min_vram_mb": 24000}'`,
+  'gpuhub submit --file shots.ndjson --type video.render --id-prefix render-2291',
+  `jq -c '.[] | {params: .}' prompts.json | gpuhub submit --file - --type image.generate --format json`,
+)}`,
     )
     .action(cli.action(submit));
 }
 
 async function submit(context: Context, options: SubmitOptions): Promise<ExitCode | undefined> {
-  const job = await jobFields(context, options);
+  const from = options.file ?? (options.type === undefined && context.io.piped ? '-' : undefined);
+  if (from !== undefined) return submitInput(context, from, options);
+  if (options.type === undefined) {
+    throw new UsageError('what to submit? Give --type TYPE, or --file FILE, or jobs on standard input');
+  }
+  if (options.idPrefix !== undefined) throw new UsageError('--id-prefix belongs to --file; give --job-id');
+  const job = await jobFields(context, options.type, options);
   const accepted = await submitNamed(context, job);
   if (options.wait) return waitFor(context, accepted.job_id);
   if (context.json) {
@@ -70,18 +107,41 @@ async function submit(context: Context, options: SubmitOptions): Promise<ExitCod
   return undefined;
 }
 
+function submitInput(context: Context, from: string, options: SubmitOptions): Promise<ExitCode> {
+  for (const [name, value] of [
+    ['--job-id', options.jobId],
+    ['--params', options.params],
+  ]) {
+    if (value !== undefined) throw new UsageError(`${name} is for one job, not for those of an input`);
+  }
+  const defaults = {
+    ...(options.type !== undefined && { job_type: options.type }),
+    ...optionalFields(options),
+  };
+  return submitMany(context, { from, defaults, id_prefix: options.idPrefix, wait: options.wait === true });
+}
+
 async function jobFields(
   context: Context,
+  job_type: string,
   options: SubmitOptions,
 ): Promise<SubmitFields & { job_id: string }> {
   return {
-    job_type: options.type,
-    params: await params(context, options.params),
+    job_type,
+    params: await params(context, options.params ?? '{}'),
     // Named here, so that the same job can be sent again when no answer comes.
     job_id: options.jobId ?? `j_${randomBytes(16).toString('base64url')}`,
+    ...optionalFields(options),
+  };
+}
+
+function optionalFields(options: SubmitOptions) {
+  return {
     ...(options.priority !== undefined && { priority: options.priority }),
     ...(options.requirements !== undefined && { requirements: options.requirements }),
     ...(options.delayMs !== undefined && { delay_ms: options.delayMs }),
+    ...(options.maxAttempts !== undefined && { max_attempts: options.maxAttempts }),
+    ...(options.runTimeoutMs !== undefined && { run_timeout_ms: options.runTimeoutMs }),
   };
 }
 

@@ -16,8 +16,19 @@ export class Command {
   }
 
   start(...args: string[]): TestProcess {
-    const env = { HUB_URL: this.#hub, NO_COLOR: '1' };
-    return startProcess(process.execPath, ['core/cli/gpuhub.mjs', ...args], { env });
+    return startProcess(process.execPath, ['core/cli/gpuhub.mjs', ...args], { env: this.#env() });
+  }
+
+  /** Runs it to its end with the output of a shell command on its standard input. */
+  async piped(shell: string, ...args: string[]): Promise<Said> {
+    const script = `${shell} | "$0" core/cli/gpuhub.mjs "$@"`;
+    const running = startProcess('sh', ['-c', script, process.execPath, ...args], { env: this.#env() });
+    const { code } = await running.exited;
+    return { code, text: running.output };
+  }
+
+  #env() {
+    return { HUB_URL: this.#hub, NO_COLOR: '1' };
   }
 
   /** Runs it to its end. */
