@@ -3,6 +3,7 @@ import { addAudit } from './audit.ts';
 import { addCancel } from './cancel.ts';
 import { type Cli, EXIT, type ExitCode, type Io, makeContext, UsageError } from './context.ts';
 import { addDrain } from './drain.ts';
+import { addEvents } from './events.ts';
 import { jsonText, visible } from './format.ts';
 import { ApiError, HubApi, HUB_URL_DEFAULT, hubUrl, urlFromEnv } from './http.ts';
 import { addJob } from './job.ts';
@@ -24,8 +25,8 @@ Exit codes:
   4  no such job or worker
 
 Output:
-  --format json writes one document with the field names of the protocol, times in ms; "watch" writes one event a
-  line. Errors go to stderr, as a sentence or as {"error": {code, message, details?}}.
+  --format json writes one document with the field names of the protocol, times in ms; "watch" and "events" write one
+  event a line. Errors go to stderr, as a sentence or as {"error": {code, message, details?}}.
   Colours only on a terminal, and not if NO_COLOR is set. A pipe gets everything, uncut.
 
 The hub is at --hub, or HUB_URL, or HUB_HOST and HUB_PORT, or ${HUB_URL_DEFAULT}.`;
@@ -38,6 +39,7 @@ const VERBS = [
   addWorker,
   addSubmit,
   addWatch,
+  addEvents,
   addCancel,
   addRetry,
   addDrain,
