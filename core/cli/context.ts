@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import { JobId, WorkerId } from '../messages/fields.ts';
-import { jsonText, type Screen } from './format.ts';
+import { JobId, JobType, WorkerId } from '../messages/fields.ts';
+import { duration, jsonText, type Screen, visible } from './format.ts';
 import type { HubApi } from './http.ts';
 
 /** How the command ends; the help text says the same. */
@@ -67,6 +67,15 @@ export function workerIdArgument(text: string): string {
   return check(WorkerId, text);
 }
 
+export function jobTypeArgument(text: string): string {
+  return check(JobType, text);
+}
+
+/** How a pause names what it holds. */
+export function typeName(job_type: string | null | undefined): string {
+  return job_type == null ? 'all job types' : visible(job_type);
+}
+
 type Checked = {
   safeParse(value: unknown): { success: boolean; error?: { issues: { message: string }[] } | undefined };
 };
@@ -77,12 +86,31 @@ function check(schema: Checked, text: string): string {
   throw new InvalidArgumentError(`It ${parsed.error?.issues[0]?.message ?? 'is not valid'}.`);
 }
 
+/** For an option or an argument that may be given several times: each text is checked, the list is the value. */
+export function repeated(check: (text: string) => string): (text: string, before?: unknown) => string[] {
+  return (text, before) => [...((before as string[] | undefined) ?? []), check(text)];
+}
+
 /** A whole number within limits, as an argument of an option. */
 export function wholeNumber(least: number, most: number): (text: string) => number {
   return text => {
     const value = Number(text);
     if (/^-?\d+$/.test(text) && value >= least && value <= most) return value;
     throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
+  };
+}
+
+const UNITS_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** A length of time as an argument: `500ms`, `10s`, `5m`, `2h`, `7d`; a bare number is seconds. Returns ms. */
+export function timeArgument(least_ms: number, most_ms: number): (text: string) => number {
+  return text => {
+    const [, number, unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text) ?? [];
+    const value = Math.round(Number(number) * (UNITS_MS[unit] as number));
+    if (number !== undefined && value >= least_ms && value <= most_ms) return value;
+    throw new InvalidArgumentError(
+      `It must be a time such as 30s, 5m, 2h or 7d, from ${duration(least_ms)} to ${duration(most_ms)}.`,
+    );
   };
 }
 

@@ -2,7 +2,15 @@ import { InvalidArgumentError } from 'commander';
 import { EVENTS, JOB_STATES, type JobRecord } from '../messages/job.ts';
 import type { WorkerRecord } from '../messages/worker.ts';
 import type { HubMessage } from '../sdk/socket.ts';
-import { type Cli, type Context, exampleHelp, jobIdArgument, wholeNumber } from './context.ts';
+import {
+  type Cli,
+  type Context,
+  exampleHelp,
+  jobIdArgument,
+  jobTypeArgument,
+  repeated,
+  wholeNumber,
+} from './context.ts';
 import { eventDetails, eventName, stateAfter } from './event_text.ts';
 import { duration, paint, plural, type Screen, shownWidth, state, visible } from './format.ts';
 import type { JobEvent } from './http.ts';
@@ -29,17 +37,14 @@ export function addEvents(cli: Cli): void {
     .command('events')
     .description('show what happens as it happens: the events of all jobs, from now on, until Ctrl-C')
     .option('-f, --follow', 'what it does in any case: the hub keeps no log of past events')
-    .option('--type <type...>', 'only jobs of these types')
-    .option('--job <id...>', 'only these jobs', (id: string, ids: string[] = []) => [
-      ...ids,
-      jobIdArgument(id),
-    ])
+    .option('--type <type...>', 'only jobs of these types', repeated(jobTypeArgument))
+    .option('--job <id...>', 'only these jobs', repeated(jobIdArgument))
     .option(
       '--state <state...>',
       `only what brings a job into these states: ${JOB_STATES.join(', ')}`,
-      stateArgument,
+      repeated(stateArgument),
     )
-    .option('--event <event...>', 'only these events, as job_progress', eventArgument)
+    .option('--event <event...>', 'only these events, as job_progress', repeated(eventArgument))
     .option('--workers', 'also workers that come, go or change (not with --type, --job, --state or --event)')
     .option('--limit <n>', 'end after so many', wholeNumber(1, Number.MAX_SAFE_INTEGER))
     .addHelpText(
@@ -57,18 +62,18 @@ ${exampleHelp(
     .action(cli.action(showEvents));
 }
 
-function stateArgument(text: string, states: string[] = []): string[] {
+function stateArgument(text: string): string {
   if (!JOB_STATES.some(state => state === text)) {
     throw new InvalidArgumentError(`Allowed choices are ${JOB_STATES.join(', ')}.`);
   }
-  return [...states, text];
+  return text;
 }
 
-function eventArgument(text: string, types: string[] = []): string[] {
+function eventArgument(text: string): string {
   if (!Object.hasOwn(EVENTS, text)) {
     throw new InvalidArgumentError(`Allowed choices are ${Object.keys(EVENTS).join(', ')}.`);
   }
-  return [...types, text];
+  return text;
 }
 
 async function showEvents(context: Context, options: EventsOptions): Promise<undefined> {

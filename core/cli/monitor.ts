@@ -66,11 +66,14 @@ export class Monitor implements AsyncDisposable {
   /**
    * Sends a request of an operator and returns its answer.
    *
-   * @throws ApiError as the hub refused it; `no_hub` when no answer comes within 10 s
+   * @throws ApiError as the hub refused it; `no_hub` when no answer comes in time
    */
-  async ask(message: { type: string } & Record<string, unknown>): Promise<HubMessage> {
+  async ask(
+    message: { type: string } & Record<string, unknown>,
+    timeout_ms = TIMEOUT_MS,
+  ): Promise<HubMessage> {
     try {
-      return await this.#requests.send(message, answer => answer, {});
+      return await this.#requests.send(message, answer => answer, { timeout_ms });
     } catch (error) {
       throw error instanceof GpuhubError ? fromGpuhubError(error, this.#url) : error;
     }

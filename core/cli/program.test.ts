@@ -542,7 +542,10 @@ describe('hostile text', () => {
 });
 
 describe('help', () => {
-  const verbs = 'summary jobs job workers worker submit watch cancel retry drain resume'.split(' ');
+  const verbs =
+    'summary stats jobs job workers worker submit watch events cancel retry drain resume pause resume-queue dead'.split(
+      ' ',
+    );
 
   it.each(verbs)('%s --help has an example and the options of all verbs', async verb => {
     const { exit, out } = await gpuhub([verb, '--help']);

@@ -2,14 +2,18 @@ import { Command, CommanderError, Option } from 'commander';
 import { addAudit } from './audit.ts';
 import { addCancel } from './cancel.ts';
 import { type Cli, EXIT, type ExitCode, type Io, makeContext, UsageError } from './context.ts';
+import { addDead } from './dead.ts';
 import { addDrain } from './drain.ts';
 import { addEvents } from './events.ts';
 import { jsonText, visible } from './format.ts';
 import { ApiError, HubApi, HUB_URL_DEFAULT, hubUrl, urlFromEnv } from './http.ts';
 import { addJob } from './job.ts';
 import { addJobs } from './jobs.ts';
+import { addPause } from './pause.ts';
 import { addResume } from './resume.ts';
+import { addResumeQueue } from './resume_queue.ts';
 import { addRetry } from './retry.ts';
+import { addStats } from './stats.ts';
 import { addSubmit } from './submit.ts';
 import { addSummary } from './summary.ts';
 import { addWatch } from './watch.ts';
@@ -33,6 +37,7 @@ The hub is at --hub, or HUB_URL, or HUB_HOST and HUB_PORT, or ${HUB_URL_DEFAULT}
 
 const VERBS = [
   addSummary,
+  addStats,
   addJobs,
   addJob,
   addWorkers,
@@ -44,6 +49,9 @@ const VERBS = [
   addRetry,
   addDrain,
   addResume,
+  addPause,
+  addResumeQueue,
+  addDead,
   addAudit,
 ];
 
