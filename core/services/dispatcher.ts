@@ -19,6 +19,8 @@ interface SlotClass {
 
 /** How often idle slots look by themselves: hints of other hubs can be lost. */
 const SWEEP_MS = 1000;
+/** How often a hub reads which signatures there are: the hint of a new one can be lost as well. */
+const LEARN_MS = 10_000;
 const REJECT_MS = 1000;
 const REJECT_MS_MAX = 60_000;
 
@@ -38,7 +40,10 @@ export class Dispatcher {
   /** The classes that can run a signature, the smallest GPU first: large ones stay free for jobs that need them. */
   readonly #takers = new Map<string, SlotClass[]>();
   #sweep: NodeJS.Timeout | undefined;
+  #relearn: NodeJS.Timeout | undefined;
   readonly #timers = new Set<NodeJS.Timeout>();
+  /** For each read of Redis's signatures under way: those that will be forgotten if Redis does not name them. */
+  readonly #asked = new Set<Set<string>>();
 
   /**
    * @param onJob a slot got a job; it must be sent to the worker
@@ -61,10 +66,12 @@ export class Dispatcher {
   async start(): Promise<void> {
     await this.#learnAll();
     this.#sweep = setInterval(() => this.#look(), SWEEP_MS);
+    this.#relearn = setInterval(() => void this.#learnAll(), LEARN_MS);
   }
 
   stop(): void {
     clearInterval(this.#sweep);
+    clearInterval(this.#relearn);
     for (const timer of this.#timers) clearTimeout(timer);
   }
 
@@ -142,6 +149,7 @@ export class Dispatcher {
   introduce(signature: string): void {
     const need = this.#needs.get(signature);
     if (need === undefined) return void this.#learnAll();
+    for (const asked of this.#asked) asked.delete(signature);
     for (const of of this.#takers.get(signature) ?? []) this.#tellFit(of, [signature]);
     this.wake(signature);
   }
@@ -211,16 +219,22 @@ export class Dispatcher {
     this.#store.fit(of.id, signatures).catch((error: Error) => this.#trouble(error));
   }
 
-  /** Reads the signatures Redis has; forgets those it has not. */
+  /**
+   * Reads the signatures Redis has; forgets those it has not. One that was learnt or introduced while the answer was on
+   * its way stays: the answer is older.
+   */
   async #learnAll(): Promise<void> {
+    const asked = new Set(this.#needs.keys());
+    this.#asked.add(asked);
     const known = await this.#store.signatures().catch((error: Error) => this.#trouble(error));
+    this.#asked.delete(asked);
     if (!known) return;
     for (const [signature, definition] of known) {
       if (this.#needs.has(signature)) continue;
       this.#learn(signature, definition);
       this.wake(signature);
     }
-    for (const signature of this.#needs.keys()) {
+    for (const signature of asked) {
       if (known.has(signature)) continue;
       this.#needs.delete(signature);
       this.#takers.delete(signature);
