@@ -3,6 +3,7 @@ import { InvalidArgumentError } from 'commander';
 import { JobId, JobType, WorkerId } from '../messages/fields.ts';
 import { duration, jsonText, type Screen, visible } from './format.ts';
 import type { HubApi } from './http.ts';
+import type { Terminal } from './terminal.ts';
 
 /** How the command ends; the help text says the same. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, no_hub: 3, not_found: 4 } as const;
@@ -25,6 +26,8 @@ export interface Io {
   piped: boolean;
   /** Columns of the terminal that stderr is, where a line may be redrawn; null when it is none. */
   note_width: number | null;
+  /** The terminal that stdout is; null when it is none. */
+  terminal: Terminal | null;
 }
 
 /** What a verb works with: the hub and the output that the options ask for. */

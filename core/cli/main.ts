@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import process from 'node:process';
 import { run } from './program.ts';
+import { ProcessTerminal } from './terminal.ts';
 
 const { stdin, stdout, stderr, env } = process;
 
@@ -25,5 +26,6 @@ process.exitCode = await run(process.argv.slice(2), {
   read: path => readFile(path, 'utf8'),
   pieces: path => (path === '-' ? stdin.setEncoding('utf8') : createReadStream(path, 'utf8')),
   piped: stdin.isTTY !== true,
+  terminal: stdout.isTTY === true ? new ProcessTerminal() : null,
   note_width: stderr.isTTY === true ? stderr.columns || 80 : null,
 });

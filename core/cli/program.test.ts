@@ -13,6 +13,7 @@ import {
 } from '../../testing/harness/fake_hub.ts';
 import type { Screen } from './format.ts';
 import { run } from './program.ts';
+import type { Terminal } from './terminal.ts';
 
 let hub: FakeHub;
 beforeEach(async () => {
@@ -34,6 +35,7 @@ interface World {
   files?: Record<string, string>;
   /** What is piped into it. */
   input?: string;
+  terminal?: Terminal;
 }
 
 /** The command with these arguments, its output a pipe unless said otherwise. */
@@ -60,6 +62,7 @@ async function gpuhub(args: string[], world: World = {}): Promise<Ran> {
     },
     piped: world.input !== undefined,
     note_width: null,
+    terminal: world.terminal ?? null,
   });
   return { exit, out, err, json: () => JSON.parse(out) };
 }
@@ -543,7 +546,7 @@ describe('hostile text', () => {
 
 describe('help', () => {
   const verbs =
-    'summary stats jobs job workers worker submit watch events cancel retry drain resume pause resume-queue dead'.split(
+    'summary top stats jobs job workers worker submit watch events cancel retry drain resume pause resume-queue dead'.split(
       ' ',
     );
 

@@ -16,6 +16,7 @@ import { addRetry } from './retry.ts';
 import { addStats } from './stats.ts';
 import { addSubmit } from './submit.ts';
 import { addSummary } from './summary.ts';
+import { addTop } from './top.ts';
 import { addWatch } from './watch.ts';
 import { addWorker } from './worker.ts';
 import { addWorkers } from './workers.ts';
@@ -37,6 +38,7 @@ The hub is at --hub, or HUB_URL, or HUB_HOST and HUB_PORT, or ${HUB_URL_DEFAULT}
 
 const VERBS = [
   addSummary,
+  addTop,
   addStats,
   addJobs,
   addJob,

@@ -32,8 +32,7 @@ export function addSummary(cli: Cli): void {
 /** Six lines, then the problems, then a table of the job types. */
 function summaryText(screen: Screen, stats: Stats, url: string): string {
   const parts = [head(screen, stats, url), ...problems(stats).map(line => paint(screen, 'red', `✕ ${line}`))];
-  const types = Object.entries(stats.by_type);
-  if (types.length > 0) parts.push('', typeTable(screen, types));
+  if (Object.keys(stats.by_type).length > 0) parts.push('', typeTable(screen, stats));
   return parts.join('\n');
 }
 
@@ -67,12 +66,13 @@ function head(screen: Screen, stats: Stats, url: string): string {
 
 const rate = (per_s: number | null) => (per_s == null ? NOTHING : `${per_s.toFixed(1)}/s`);
 
-function connected({ workers }: Stats): number {
+/** GPUs that are there. */
+export function connected({ workers }: Stats): number {
   return workers.idle + workers.busy + workers.stopping + workers.draining + workers.quarantined;
 }
 
 /** What an operator would want to know first, a sentence each. */
-function problems(stats: Stats): string[] {
+export function problems(stats: Stats): string[] {
   const { workers, jobs } = stats;
   const found: string[] = [];
   if (connected(stats) === 0 && jobs.queued > 0)
@@ -83,9 +83,11 @@ function problems(stats: Stats): string[] {
   return found;
 }
 
-function typeTable(screen: Screen, types: [string, Stats['by_type'][string]][]): string {
-  const rows = types
+/** Job types, those with most to do first. */
+export function typeTable(screen: Screen, stats: Stats, most = Number.POSITIVE_INFINITY): string {
+  const rows = Object.entries(stats.by_type)
     .sort(([, a], [, b]) => b.queued + b.active - (a.queued + a.active))
+    .slice(0, most)
     .map(([type, counts]) => [
       visible(type),
       count(counts.queued),
