@@ -1,4 +1,4 @@
-import { InvalidArgumentError } from 'commander';
+import { Option } from 'commander';
 import { EVENTS, JOB_STATES, type JobRecord } from '../messages/job.ts';
 import type { WorkerRecord } from '../messages/worker.ts';
 import type { HubMessage } from '../sdk/socket.ts';
@@ -39,12 +39,10 @@ export function addEvents(cli: Cli): void {
     .option('-f, --follow', 'what it does in any case: the hub keeps no log of past events')
     .option('--type <type...>', 'only jobs of these types', repeated(jobTypeArgument))
     .option('--job <id...>', 'only these jobs', repeated(jobIdArgument))
-    .option(
-      '--state <state...>',
-      `only what brings a job into these states: ${JOB_STATES.join(', ')}`,
-      repeated(stateArgument),
+    .addOption(
+      new Option('--state <state...>', 'only what brings a job into these states').choices(JOB_STATES),
     )
-    .option('--event <event...>', 'only these events, as job_progress', repeated(eventArgument))
+    .addOption(new Option('--event <event...>', 'only these events').choices(Object.keys(EVENTS)))
     .option('--workers', 'also workers that come, go or change (not with --type, --job, --state or --event)')
     .option('--limit <n>', 'end after so many', wholeNumber(1, Number.MAX_SAFE_INTEGER))
     .addHelpText(
@@ -60,20 +58,6 @@ ${exampleHelp(
 )}`,
     )
     .action(cli.action(showEvents));
-}
-
-function stateArgument(text: string): string {
-  if (!JOB_STATES.some(state => state === text)) {
-    throw new InvalidArgumentError(`Allowed choices are ${JOB_STATES.join(', ')}.`);
-  }
-  return text;
-}
-
-function eventArgument(text: string): string {
-  if (!Object.hasOwn(EVENTS, text)) {
-    throw new InvalidArgumentError(`Allowed choices are ${Object.keys(EVENTS).join(', ')}.`);
-  }
-  return text;
 }
 
 async function showEvents(context: Context, options: EventsOptions): Promise<undefined> {

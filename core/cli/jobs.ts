@@ -1,4 +1,4 @@
-import { InvalidArgumentError } from 'commander';
+import { Option } from 'commander';
 import { LIST_LIMIT_MAX } from '../messages/client.ts';
 import { type JobRecord, StateFilter } from '../messages/job.ts';
 import { type Cli, type Context, exampleHelp, wholeNumber } from './context.ts';
@@ -22,7 +22,7 @@ export function addJobs(cli: Cli): void {
   cli.program
     .command('jobs')
     .description('list jobs, newest first')
-    .option('--status <status>', `one of ${StateFilter.options.join(', ')}`, statusArgument)
+    .addOption(new Option('--status <status>', 'only jobs in this state').choices(StateFilter.options))
     .option('--type <type>', 'only this job type')
     .option('--client <client>', 'only jobs of this client')
     .option('--limit <n>', 'how many at most', wholeNumber(1, LIST_LIMIT_MAX), 50)
@@ -33,11 +33,6 @@ export function addJobs(cli: Cli): void {
       exampleHelp('gpuhub jobs --status active', 'gpuhub jobs --type video.render --format json'),
     )
     .action(cli.action(listJobs));
-}
-
-function statusArgument(text: string): string {
-  if (StateFilter.safeParse(text).success) return text;
-  throw new InvalidArgumentError(`Allowed choices are ${StateFilter.options.join(', ')}.`);
 }
 
 async function listJobs(context: Context, options: JobsOptions): Promise<undefined> {

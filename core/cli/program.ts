@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { addAudit } from './audit.ts';
 import { addCancel } from './cancel.ts';
+import { addCompletion } from './completion.ts';
 import { type Cli, EXIT, type ExitCode, type Io, makeContext, UsageError } from './context.ts';
 import { addDead } from './dead.ts';
 import { addDrain } from './drain.ts';
@@ -55,6 +56,7 @@ const VERBS = [
   addResumeQueue,
   addDead,
   addAudit,
+  addCompletion,
 ];
 
 interface GlobalOptions {
