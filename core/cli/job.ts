@@ -92,7 +92,10 @@ function facts(screen: Screen, job: JobRecord, now: number): string {
 }
 
 /** What keeps it waiting: its own causes and the nearest misses first, then its place and when it may start. */
-function reasons(screen: Screen, { position, eta_ms, slots_total, reasons: found }: Explanation): string {
+export function reasons(
+  screen: Screen,
+  { position, eta_ms, slots_total, reasons: found }: Explanation,
+): string {
   const lines = found.map(({ message }) => visible(message));
   if (lines.length === 0)
     lines.push(`nothing keeps it: one of ${plural(slots_total, 'slot')} takes it in a moment`);

@@ -546,7 +546,7 @@ describe('hostile text', () => {
 
 describe('help', () => {
   const verbs =
-    'summary top stats jobs job workers worker submit watch events cancel retry drain resume pause resume-queue dead completion'.split(
+    'summary top stats jobs job explain workers worker submit watch events cancel retry drain resume pause resume-queue dead completion'.split(
       ' ',
     );
 

@@ -6,6 +6,7 @@ import { type Cli, EXIT, type ExitCode, type Io, makeContext, UsageError } from 
 import { addDead } from './dead.ts';
 import { addDrain } from './drain.ts';
 import { addEvents } from './events.ts';
+import { addExplain } from './explain.ts';
 import { jsonText, visible } from './format.ts';
 import { ApiError, HubApi, HUB_URL_DEFAULT, hubUrl, urlFromEnv } from './http.ts';
 import { addJob } from './job.ts';
@@ -43,6 +44,7 @@ const VERBS = [
   addStats,
   addJobs,
   addJob,
+  addExplain,
   addWorkers,
   addWorker,
   addSubmit,

@@ -48,6 +48,23 @@ test('pause holds the jobs of a type, says why, and resume-queue lets them go', 
   expect((await gpuhub.run('pause', '--list')).text).toBe('nothing is paused\n');
 });
 
+test('explain says why a job waits, and that one that has ended does not', async () => {
+  await gpuhub.run('submit', '--type', 'nobody', '--job-id', 'unworkable');
+  const said = await gpuhub.run('explain', 'unworkable');
+  expect(said).toMatchObject({ code: 0, text: expect.stringMatching(/^waits because +\S.*nobody/) });
+  expect((await gpuhub.json('explain', 'unworkable')).body).toMatchObject({
+    job_id: 'unworkable',
+    position: 1,
+    slots_total: 1,
+    reasons: [{ code: 'job_type', count: 1, message: expect.stringContaining('nobody') }],
+  });
+  expect(await gpuhub.run('explain', 'held')).toEqual({
+    code: 0,
+    text: 'held does not wait: it is completed\n',
+  });
+  expect((await gpuhub.run('explain', 'nothing')).code).toBe(4);
+});
+
 test('pause without a type holds all jobs', async () => {
   expect((await gpuhub.json('pause')).body).toEqual({ ok: true, job_type: null });
   await gpuhub.run('submit', '--type', 'echo', '--job-id', 'held-too');
