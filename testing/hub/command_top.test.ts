@@ -51,7 +51,7 @@ class OnTerminal implements AsyncDisposable {
 
   static async start(...args: string[]): Promise<OnTerminal> {
     const keyboard = join(folder, `keys-${Math.random()}`);
-    execFileSync('mkfifo', [keyboard]);
+    execFileSync('sh', ['-c', 'mkfifo "$0"', keyboard]);
     // For reading too: so it opens at once, and stays open.
     const keys = await open(keyboard, 'r+');
     const top = `exec '${process.execPath}' core/cli/gpuhub.mjs top ${args.join(' ')}`;
@@ -165,7 +165,7 @@ describe.skipIf(!hasScript())('on a terminal', () => {
 /** The `script` of util-linux makes the pseudo-terminal. */
 function hasScript(): boolean {
   try {
-    return execFileSync('script', ['--version'], { encoding: 'utf8' }).includes('util-linux');
+    return execFileSync('sh', ['-c', 'script --version'], { encoding: 'utf8' }).includes('util-linux');
   } catch {
     return false;
   }
