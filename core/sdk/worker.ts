@@ -68,6 +68,9 @@ export class GpuhubWorker implements AsyncDisposable {
   #lost_check: ReturnType<typeof setInterval> | undefined;
   #register_timer: ReturnType<typeof setTimeout> | undefined;
   #idle_waiters: (() => void)[] = [];
+  /** The hub was asked to send no more jobs and has not answered: one may still be on its way. */
+  #drain_request: string | undefined;
+  #drains = 0;
   #first: { resolve: () => void; reject: (error: GpuhubError) => void } | undefined;
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
@@ -134,10 +137,8 @@ export class GpuhubWorker implements AsyncDisposable {
    * @returns true when no job is left, false when the time was over before
    */
   drain(options: { reason?: string; timeout_ms?: number } = {}): Promise<boolean> {
-    this.#draining = true;
-    const { reason, timeout_ms = Infinity } = options;
-    if (this.#link.ready) this.#socket.send({ type: 'worker_drain', ...(reason && { reason }) });
-    return this.#idle(timeout_ms);
+    this.#askForNoMore(options.reason);
+    return this.#idle(options.timeout_ms ?? Infinity);
   }
 
   /** Takes jobs again. */
@@ -173,7 +174,8 @@ export class GpuhubWorker implements AsyncDisposable {
   }
 
   async #stop(grace_ms: number, timeout_ms: number): Promise<void> {
-    this.#draining = true;
+    // Said before the jobs are handed back: else the hub may give them to this machine again.
+    this.#askForNoMore('the worker is stopping');
     for (const lease of this.#leases.values()) {
       this.#askToStop(lease, 'job_released', 'released', 'the worker is stopping', grace_ms);
     }
@@ -181,8 +183,29 @@ export class GpuhubWorker implements AsyncDisposable {
     await this.#socket.close();
   }
 
+  #askForNoMore(reason: string | undefined): void {
+    this.#draining = true;
+    if (!this.#link.ready) return;
+    this.#drain_request = `drain${++this.#drains}`;
+    this.#socket.send({ type: 'worker_drain', request_id: this.#drain_request, ...(reason && { reason }) });
+  }
+
+  /** Nothing is held, and nothing can come. */
+  get #is_idle(): boolean {
+    return this.#leases.size === 0 && this.#drain_request === undefined;
+  }
+
+  #noMoreComes(): void {
+    this.#drain_request = undefined;
+    this.#tellIfIdle();
+  }
+
+  #tellIfIdle(): void {
+    if (this.#is_idle) for (const waiter of this.#idle_waiters) waiter();
+  }
+
   #idle(timeout_ms: number): Promise<boolean> {
-    if (this.#leases.size === 0) return Promise.resolve(true);
+    if (this.#is_idle) return Promise.resolve(true);
     return new Promise(resolve => {
       const done = () => {
         clearTimeout(timer);
@@ -264,6 +287,7 @@ export class GpuhubWorker implements AsyncDisposable {
     this.#heartbeats.stop();
     this.#reports.stop();
     for (const lease of this.#leases.values()) if (lease.status === 'outbox') clearTimeout(lease.timer);
+    this.#noMoreComes();
   }
 
   #ended(socket_fault: GpuhubError | undefined): void {
@@ -299,6 +323,7 @@ export class GpuhubWorker implements AsyncDisposable {
         break;
       case 'worker_draining':
       case 'worker_resumed':
+        if (message.request_id !== undefined && message.request_id === this.#drain_request) this.#noMoreComes();
         this.#emit({
           type: message.type === 'worker_draining' ? 'draining' : 'resumed',
           worker_ids: message['worker_ids'] as string[],
@@ -352,6 +377,7 @@ export class GpuhubWorker implements AsyncDisposable {
     const lease = this.#outbox.leaseOf(message.request_id ?? '') ?? this.#leases.get(details.lease_id ?? '');
     const retry_after_ms = typeof details.retry_after_ms === 'number' ? details.retry_after_ms : undefined;
     this.#emit({ type: 'error', error });
+    if (message.request_id !== undefined && message.request_id === this.#drain_request) this.#noMoreComes();
     if (message.request_id === 'register') this.#registrationRefused(error, retry_after_ms);
     else if (error.code === 'not_registered') this.#registrationLost();
     else if (lease?.terminal !== undefined) this.#outbox.refused(lease, error, retry_after_ms);
@@ -438,8 +464,7 @@ export class GpuhubWorker implements AsyncDisposable {
     lease.status = 'gone';
     this.#leases.delete(lease.id);
     this.#outbox.forget(lease);
-    if (this.#leases.size > 0) return;
-    for (const waiter of this.#idle_waiters) waiter();
+    this.#tellIfIdle();
   }
 
   #emit(event: WorkerEvent): void {

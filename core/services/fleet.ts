@@ -476,11 +476,13 @@ export class Fleet {
     return slots.map(slot => slot.worker_id);
   }
 
-  /** Sends a job to its worker; one whose machine left meanwhile goes back at once. */
+  /** Sends a job to its worker; one whose machine left meanwhile, or wants no more, goes back at once. */
   #assign(slot: Slot, job: Extract<Claimed, { outcome: 'job' | 'held' }>): void {
     const { machine } = slot;
     const { ref, lease_id, attempt, body, signature } = job;
-    if (machine.gone || machine.connection.closed) {
+    // What is held may be at work there: only a new job can go back as one that nobody saw.
+    const unwanted = slot.drained !== false && job.outcome === 'job';
+    if (machine.gone || machine.connection.closed || unwanted) {
       const giveBack = {
         ref,
         lease_id,

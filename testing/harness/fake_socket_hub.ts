@@ -104,6 +104,13 @@ export class FakePeer {
     return lease_id;
   }
 
+  /** Takes a machine's word that it wants no more jobs, and answers it. */
+  async drain(): Promise<Frame> {
+    const frame = await this.next('worker_drain');
+    this.answer(frame, { type: 'worker_draining', worker_ids: ['m1:gpu0'] });
+    return frame;
+  }
+
   ack({ job_id, lease_id, request_id }: Frame, accepted = true, code?: string): void {
     this.send({ type: 'job_ack', job_id, lease_id, request_id, accepted, code });
   }

@@ -714,6 +714,24 @@ describe.skipIf(hub.skip).concurrent('worker_drain', () => {
     await machine.assigned(job_id);
   });
 
+  test('after its answer no job comes that was being looked for; all run once it resumes', async () => {
+    await using client = await hub.client();
+    const job_type = unique('t');
+    await using machine = await hub.machine({ job_types: [job_type] });
+    for (let round = 0; round < 30; round++) {
+      const submitted = submit(client, { job_type });
+      if (round % 2 === 1) await new Promise(setImmediate);
+      const drained = machine.peer.request({ type: 'worker_drain' });
+      await Promise.all([submitted, drained]);
+      await machine.peer.none(() => false, 10);
+      const came = machine.peer.frames.map(({ type }) => type);
+      expect(came.slice(came.lastIndexOf('worker_draining'))).not.toContain('job_assigned');
+      await machine.peer.request({ type: 'worker_resume' });
+      const lease = await machine.assigned((await submitted).job_id);
+      expect(await machine.complete(lease)).toMatchObject({ accepted: true });
+    }
+  });
+
   test('worker_ids drains some slots and leaves the others', async () => {
     await using client = await hub.client();
     const job_type = unique('t');
