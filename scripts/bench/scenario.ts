@@ -1,0 +1,62 @@
+import type { RedisProcess } from '../redis_server.ts';
+
+/** A table for people. Cells are text as it is to be shown. */
+export interface Table {
+  title: string;
+  /** What the columns mean, where that needs saying. */
+  note?: string;
+  head: string[];
+  rows: string[][];
+}
+
+/** Medians with their ranges, to be drawn: bars where x is a name, lines where it is a number. */
+export interface Plot {
+  /** The name of its file, without the extension. */
+  file: string;
+  title: string;
+  x: string;
+  y: string;
+  /** For axes that span several powers of ten. */
+  log_x?: boolean;
+  log_y?: boolean;
+  series: { name: string; points: { x: number | string; median: number; min: number; max: number }[] }[];
+}
+
+/** One line of the targets: a ratio measured within this run. */
+export interface Ratio {
+  what: string;
+  value: number;
+  /** What it must be at least (`>=`) or at most (`<=`), and what it should be. */
+  target?: { is: '>=' | '<='; least: number; aim: number };
+}
+
+/** What a scenario found. `raw` has everything measured and goes into the JSON file. */
+export interface Findings {
+  tables: Table[];
+  plots: Plot[];
+  ratios: Ratio[];
+  raw: unknown;
+}
+
+/** What all scenarios share in one run of the benchmark. */
+export interface Bench {
+  /** Fewer and shorter runs: the whole benchmark in under two minutes. */
+  quick: boolean;
+  /** Runs of each cell; those of one scenario take turns. */
+  reps: number;
+  /** Only these systems, if given. */
+  only: readonly string[] | undefined;
+  /** A line of progress. */
+  say(text: string): void;
+  /** A private Redis, empty, that ends with the run; the same one for the same kind. */
+  redis(kind: 'memory' | 'everysec'): Promise<RedisProcess>;
+}
+
+/** One question the benchmark answers; a file of scenarios/ each, listed in scenarios/index.ts. */
+export interface Scenario {
+  name: string;
+  /** In one sentence: what is measured, against what. */
+  about: string;
+  /** What `--quick` runs must stay below a minute in all. */
+  run(bench: Bench): Promise<Findings>;
+}
