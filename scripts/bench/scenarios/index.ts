@@ -1,0 +1,4 @@
+import type { Scenario } from '../scenario.ts';
+
+/** All that `npm run bench` can run, in this order. Each file of this folder exports its own as `scenario`. */
+export const SCENARIOS: readonly Scenario[] = [];
