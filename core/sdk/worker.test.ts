@@ -539,13 +539,16 @@ describe('the end', () => {
     expect(await peer.closed).toBe(1000);
   });
 
-  it.each(['not_registered', 'rate_limited'])('stop waits no longer for a hub that answers %s', async code => {
-    const { peer, worker } = await machine();
-    const stopped = worker.stop();
-    peer.refuse(await peer.next('worker_drain'), code);
-    await stopped;
-    expect(await peer.closed).toBe(1000);
-  });
+  it.each(['not_registered', 'rate_limited'])(
+    'stop waits no longer for a hub that answers %s',
+    async code => {
+      const { peer, worker } = await machine();
+      const stopped = worker.stop();
+      peer.refuse(await peer.next('worker_drain'), code);
+      await stopped;
+      expect(await peer.closed).toBe(1000);
+    },
+  );
 
   it('comes with SIGTERM when asked so: drain, wait, release, close', async () => {
     const { peer, worker, run } = await machine();

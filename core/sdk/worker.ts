@@ -323,7 +323,8 @@ export class GpuhubWorker implements AsyncDisposable {
         break;
       case 'worker_draining':
       case 'worker_resumed':
-        if (message.request_id !== undefined && message.request_id === this.#drain_request) this.#noMoreComes();
+        if (message.request_id !== undefined && message.request_id === this.#drain_request)
+          this.#noMoreComes();
         this.#emit({
           type: message.type === 'worker_draining' ? 'draining' : 'resumed',
           worker_ids: message['worker_ids'] as string[],

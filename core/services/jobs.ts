@@ -5,7 +5,7 @@ import { FINISHED_STATES, type JobRecord, Submission, type WatchLevel } from '..
 import { randomId } from '../random_ids.ts';
 import { refOf } from '../store/keys.ts';
 import { RETRY_AFTER_MS } from '../store/redis_link.ts';
-import { contentOf, type Store, type StoredJob, type Submitted } from '../store/store.ts';
+import { contentOf, type Done, type Store, type StoredJob, type Submitted } from '../store/store.ts';
 import type { Broadcaster, Listener } from './broadcaster.ts';
 import type { Log } from '../log.ts';
 import type { Dispatcher } from './dispatcher.ts';
@@ -110,7 +110,7 @@ export class Jobs {
     const began_ms = Date.now();
     const fresh = by.listener !== undefined && !this.#broadcaster.watches(by.listener, ref);
     if (by.listener && level) this.#broadcaster.hold(by.listener, ref, level);
-    this.#store.submit(job_id, content, level, (error, submitted) => {
+    const answered: Done<Submitted> = (error, submitted) => {
       const fault = error ?? toFault(job_id, submitted.outcome);
       this.#tell(job, job_id, by, content.b, fault, submitted);
       this.#traces.submitted(ref, content.b, began_ms, fault === null ? undefined : codeOf(fault));
@@ -128,8 +128,9 @@ export class Jobs {
         ...(warnings.length > 0 ? { warnings } : {}),
       });
       this.#release(by, ref, level, outcome === 'duplicate' && isFinished(answer.status));
-    });
-    if (content.run_at === '') this.#dispatcher.submitted(content.signature, content.definition);
+    };
+    const sent = () => this.#dispatcher.submitted(content.signature, content.definition);
+    this.#store.submit(job_id, content, level, answered, content.run_at === '' ? sent : undefined);
   }
 
   #tell(

@@ -192,21 +192,28 @@ export class RedisStore implements Store {
     this.#wakes.push(listener);
   }
 
-  submit(job_id: string, content: Content, watch: WatchLevel | null, done: Done<Submitted>): void {
+  submit(
+    job_id: string,
+    content: Content,
+    watch: WatchLevel | null,
+    done: Done<Submitted>,
+    sent?: () => void,
+  ): void {
     const { b, o, signature, definition, constants, run_at } = content;
     const level = watch === null ? 0 : LEVEL[watch];
     const ref = refOf(job_id);
     // A delayed job will be claimed by any hub; and programs that only add jobs claim none.
     const kept = run_at === '' && this.#shares_layout && this.#bodies.keep(ref, b);
     const args = [ref, b, o, signature, definition, level, run_at, kept ? 1 : 0, ...constants];
-    this.#batch.add<SubmitReply>('submit', args, (error, reply) => {
+    const answered: Done<SubmitReply> = (error, reply) => {
       if (kept && (error || reply[0] !== 'new')) this.#bodies.take(ref);
       if (error) return done(error, reply as never);
       if (reply[0] !== 'differs') return done(null, toSubmitted(reply));
       const stored = { b: reply[1], o: reply[2] };
       if (!sameContent(content, stored)) return done(null, { outcome: 'conflict' });
       this.submit(job_id, { ...content, ...stored }, watch, done);
-    });
+    };
+    this.#batch.add('submit', args, answered, sent);
   }
 
   claim(slot: SlotAddress, done: Done<Claimed>): void {

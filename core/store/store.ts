@@ -173,8 +173,18 @@ export interface Store {
   /** A queue somewhere got a job, or something was paused or resumed. */
   onWake(listener: (signature: string) => void): void;
 
-  /** Accepts a job. Redis holds it when this is answered; the same content under the same id makes nothing new. */
-  submit(job_id: string, content: Content, watch: WatchLevel | null, done: Done<Submitted>): void;
+  /**
+   * Accepts a job. Redis holds it when this is answered; the same content under the same id makes nothing new.
+   *
+   * @param sent called when it goes to Redis: a claim made then comes right behind it
+   */
+  submit(
+    job_id: string,
+    content: Content,
+    watch: WatchLevel | null,
+    done: Done<Submitted>,
+    sent?: () => void,
+  ): void;
   /** Leases the most urgent job an idle slot can run. @guarantee at most one present lease a job, one job a slot */
   claim(slot: SlotAddress, done: Done<Claimed>): void;
   /** Makes a class of slots known, and which signatures it can run. */

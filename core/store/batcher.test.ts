@@ -1,0 +1,114 @@
+import { expect, test } from 'vitest';
+import { Batcher, type BatchKind } from './batcher.ts';
+import type { Durability } from './durability.ts';
+import type { RedisLink } from './redis_link.ts';
+
+interface Call {
+  kind: string;
+  /** The first argument of each operation. */
+  names: string[];
+  answer(): void;
+  fail(error: Error): void;
+}
+
+/** A batcher on a Redis whose every answer the test gives; an operation has its name for argument. */
+function batcher() {
+  const calls: Call[] = [];
+  const link = {
+    cork() {},
+    uncork() {},
+    run: (kind: string, args: string[]) =>
+      new Promise((resolve, reject) => {
+        const names = args.slice(1);
+        calls.push({ kind, names, answer: () => resolve([names, []]), fail: reject });
+      }),
+  };
+  const head = () => ['hub'];
+  const heads = Object.fromEntries(
+    ['submit', 'fit', 'report', 'finish', 'claim'].map(kind => [kind, head]),
+  ) as Record<BatchKind, () => string[]>;
+  const durability = { waits: false };
+  const it = new Batcher(link as unknown as RedisLink, durability as Durability, heads, () => {});
+  const done: string[] = [];
+  const add = (kind: BatchKind, name: string, sent?: () => void) =>
+    it.add<string>(
+      kind,
+      [name],
+      (error, reply) => done.push(error ? `${name}: ${error.message}` : reply),
+      sent,
+    );
+  const sent = () => calls.map(({ kind, names }) => `${kind} ${names.length}`);
+  return { it, calls, add, done, sent };
+}
+
+const turn = () => new Promise(resolve => setImmediate(resolve));
+const many = (count: number, act: (name: string) => void) => {
+  for (let i = 0; i < count; i++) act(`op${i}`);
+};
+
+test('the operations of a turn go out by kind, what calls for a claim before the claim', async () => {
+  const { add, sent } = batcher();
+  for (const kind of ['claim', 'finish', 'submit', 'claim'] as const) add(kind, kind);
+  await turn();
+  expect(sent()).toEqual(['submit 1', 'finish 1', 'claim 2']);
+});
+
+test('a call carries at most 32 operations, and only submits wait for the answer to the call before', async () => {
+  const { add, sent, calls, done } = batcher();
+  many(70, name => add('submit', name));
+  many(70, name => add('finish', name));
+  await turn();
+  expect(sent()).toEqual(['submit 32', 'finish 32', 'finish 32', 'finish 6']);
+  add('submit', 'late');
+  await turn();
+  expect(calls).toHaveLength(4);
+  calls[0]?.answer();
+  await turn();
+  expect(sent().at(-1)).toBe('submit 32');
+  calls.at(-1)?.answer();
+  await turn();
+  expect(calls.at(-1)?.names).toEqual(['op64', 'op65', 'op66', 'op67', 'op68', 'op69', 'late']);
+  expect(done).toEqual(Array.from({ length: 64 }, (_, i) => `op${i}`));
+});
+
+test('a claim made when its submit is sent goes right behind it, in the same turn', async () => {
+  const { add, sent, calls } = batcher();
+  many(33, name => add('submit', name, () => add('claim', `for ${name}`)));
+  await turn();
+  expect(sent()).toEqual(['submit 32', 'claim 32']);
+  calls[0]?.answer();
+  await turn();
+  expect(sent().slice(2)).toEqual(['submit 1', 'claim 1']);
+});
+
+test('flush sends all that waits, also submits behind a call under way', async () => {
+  const { it, add, sent } = batcher();
+  many(40, name => add('submit', name));
+  await turn();
+  it.flush();
+  expect(sent()).toEqual(['submit 32', 'submit 8']);
+});
+
+test('when a call fails, the submits behind it are not kept for one timeout after the other', async () => {
+  const { add, sent, calls, done } = batcher();
+  many(100, name => add('submit', name));
+  await turn();
+  calls[0]?.fail(new Error('gone'));
+  await turn();
+  expect(sent()).toEqual(['submit 32', 'submit 32', 'submit 32', 'submit 4']);
+  for (const call of calls.slice(1)) call.fail(new Error('gone too'));
+  await turn();
+  expect(done).toHaveLength(100);
+  add('submit', 'next');
+  await turn();
+  expect(calls.at(-1)?.names).toEqual(['next']);
+});
+
+test('what has not been sent can be taken back, once', async () => {
+  const { it, add, sent } = batcher();
+  const operation = add('report', 'started');
+  expect(it.take('report', operation)).toBe(true);
+  expect(it.take('report', operation)).toBe(false);
+  await turn();
+  expect(sent()).toEqual([]);
+});
