@@ -94,6 +94,16 @@ describe('summary', () => {
     expect((await gpuhub(['summary'])).out).toContain('1,092 jobs waiting, and no GPU is connected');
   });
 
+  it('names what is paused, since when and why, and counts the rest', async () => {
+    const paused = ['a', 'b', 'c', 'd'].map(job_type => ({ job_type, reason: null, at: NOW - 90_000 }));
+    const all = { job_type: null, reason: 'new racks\u001b[31m', at: NOW - 2000 };
+    hub.on('GET /stats', 200, statsRecord({ paused: [all, ...paused] }));
+    expect((await gpuhub(['summary'])).out).toContain(
+      '✕ paused: all job types for 2s, new racks‹U+001B›[31m; a for 1m30s; b for 1m30s; 2 more (gpuhub pause --list)',
+    );
+    expect((await gpuhub(['stats'])).out).toMatch(/ 5\n$/);
+  });
+
   it('writes the stats of the wire as JSON', async () => {
     expect((await gpuhub(['summary', '--format', 'json'])).json()).toEqual(statsRecord());
   });

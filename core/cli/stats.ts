@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Stats } from '../messages/stats.ts';
+import { PAUSES_MAX, type Stats } from '../messages/stats.ts';
 import { type Cli, type Context, exampleHelp, timeArgument, wholeNumber } from './context.ts';
 import { count, duration, moment, paint, type Screen } from './format.ts';
 
@@ -24,6 +24,7 @@ const COLUMNS: [head: string, width: number, value: (stats: Stats) => string][] 
   ['DRAIN', 5, ({ workers }) => count(workers.draining)],
   ['AWAY', 5, ({ workers }) => count(workers.offline)],
   ['SICK', 5, ({ workers }) => count(workers.quarantined)],
+  ['PAUSED', 6, ({ paused }) => `${paused.length}${paused.length === PAUSES_MAX ? '+' : ''}`],
 ];
 
 const rate = (per_s: number) => per_s.toFixed(1);
@@ -45,7 +46,8 @@ export function addStats(cli: Cli): void {
 Rates and percentiles are of the last 60 s; the hub counts anew once a second.
 --format json writes the stats of the wire, a line each: {at, jobs: {state: n}, workers: {state: n}, clients, hubs,
 rates: {submitted_per_s, completed_per_s, failed_per_s}, latency_ms: {queue_p50, queue_p99, run_p50, run_p99},
-oldest_queued_ms, by_type: {TYPE: {queued, active, completed, failed, avg_run_ms}}, events_left_out}.
+oldest_queued_ms, by_type: {TYPE: {queued, active, completed, failed, avg_run_ms}}, paused: [{job_type, reason,
+at}], events_left_out}. Of the queues that are paused the first ${PAUSES_MAX} are named; gpuhub pause --list names all.
 ${exampleHelp('gpuhub stats', 'gpuhub stats --every 5s', 'gpuhub stats --every 1m --count 60 --format json')}`,
     )
     .action(cli.action(showStats));

@@ -1,5 +1,5 @@
 import type { Stats } from '../messages/stats.ts';
-import { type Cli, exampleHelp } from './context.ts';
+import { type Cli, exampleHelp, typeName } from './context.ts';
 import {
   bar,
   count,
@@ -13,6 +13,9 @@ import {
   table,
   visible,
 } from './format.ts';
+
+/** A line names so many pauses and counts the rest. */
+const PAUSES_NAMED = 3;
 
 export function addSummary(cli: Cli): void {
   cli.program
@@ -80,7 +83,17 @@ export function problems(stats: Stats): string[] {
   if (workers.quarantined > 0) found.push(`sick: ${plural(workers.quarantined, 'GPU')} (gpuhub workers)`);
   if (workers.offline > 0)
     found.push(`away while leases run: ${plural(workers.offline, 'GPU')} (gpuhub workers)`);
+  if (stats.paused.length > 0) found.push(`paused: ${pausesText(stats)} (gpuhub pause --list)`);
   return found;
+}
+
+function pausesText({ at, paused }: Stats): string {
+  const named = paused.slice(0, PAUSES_NAMED).map(({ job_type, reason, at: since }) => {
+    const why = reason ? `, ${visible(reason)}` : '';
+    return `${typeName(job_type)} for ${duration(at - since)}${why}`;
+  });
+  const rest = paused.length - named.length;
+  return [...named, ...(rest > 0 ? [`${rest} more`] : [])].join('; ');
 }
 
 /** Job types, those with most to do first. */

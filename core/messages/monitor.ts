@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { Count, Delay, JobId, JobType, Name, Priority, Reason, Time, WorkerId } from './fields.ts';
 import { FINISHED_STATES, JobRecord } from './job.ts';
 import { answer, message, request } from './message.ts';
-import { Stats, WorkerState } from './stats.ts';
+import { Pause, Stats, WorkerState } from './stats.ts';
 import { WorkerRecord } from './worker.ts';
 
 const labels = z.record(Name, z.string());
@@ -67,7 +67,7 @@ export const Snapshot = message('snapshot', 'Everything a monitor needs to begin
   ),
   workers: z.array(WorkerRecord),
   jobs: z.array(JobRecord),
-  paused: z.array(z.object({ job_type: JobType.nullable(), reason: z.string().nullable(), at: Time })),
+  paused: z.array(Pause),
 });
 export const WorkersAnswer = answer('workers', 'The workers that match.', { workers: z.array(WorkerRecord) });
 

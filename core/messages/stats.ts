@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Count, Time } from './fields.ts';
+import { Count, JobType, Time } from './fields.ts';
 import { JOB_STATES } from './job.ts';
 
 export const WORKER_STATES = ['idle', 'busy', 'stopping', 'draining', 'quarantined', 'offline'] as const;
@@ -10,6 +10,16 @@ const countBy = <K extends string>(keys: readonly K[]) =>
   z.object(Object.fromEntries(keys.map(key => [key, Count])) as Record<K, typeof Count>);
 
 const Ms = z.number().nullable();
+
+/** The most pauses that statistics name, and of each reason so many characters; a snapshot has them whole. */
+export const PAUSES_MAX = 50;
+export const PAUSE_REASON_MAX = 200;
+
+/** `job_type` null: jobs of all types. */
+export const Pause = z
+  .object({ job_type: JobType.nullable(), reason: z.string().nullable(), at: Time })
+  .meta({ id: 'Pause' });
+export type Pause = z.infer<typeof Pause>;
 
 /** Present states are counted now, ended ones since Redis was first used; rates and latencies over the last 60 s, all hubs. */
 export const Stats = z
@@ -26,6 +36,7 @@ export const Stats = z
       z.string(),
       z.object({ queued: Count, active: Count, completed: Count, failed: Count, avg_run_ms: Ms }),
     ),
+    paused: z.array(Pause).max(PAUSES_MAX),
     events_left_out: Count,
   })
   .meta({ id: 'Stats' });

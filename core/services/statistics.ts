@@ -4,7 +4,7 @@ import type { Registry } from '../connections/registry.ts';
 import { HubError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { JOB_STATES, type JobState } from '../messages/job.ts';
-import { type Stats, WORKER_STATES } from '../messages/stats.ts';
+import { type Pause, PAUSE_REASON_MAX, PAUSES_MAX, type Stats, WORKER_STATES } from '../messages/stats.ts';
 import type { WorkerRecord } from '../messages/worker.ts';
 import type { Beat, Store } from '../store/store.ts';
 import type { Fleet } from './fleet.ts';
@@ -257,10 +257,11 @@ export class Statistics {
   }
 
   async #compute(at: number): Promise<Stats> {
-    const [counts, oldest, records] = await Promise.all([
+    const [counts, oldest, records, pauses] = await Promise.all([
       this.#store.counts(),
       this.#store.oldestQueued(at),
       this.#store.workerCount(),
+      this.#store.paused(),
     ]);
     this.#counts = counts;
     const infos = [...this.#hubs.values()];
@@ -303,7 +304,16 @@ export class Statistics {
       },
       oldest_queued_ms: oldest,
       by_type,
+      paused: named(pauses),
       events_left_out: sum(info => info.left_out),
     };
   }
+}
+
+/** What statistics say of the pauses: that of all types first, then the newest, cut so that a second stays small. */
+function named(pauses: Pause[]): Pause[] {
+  return pauses
+    .toSorted((a, b) => Number(b.job_type === null) - Number(a.job_type === null) || b.at - a.at)
+    .slice(0, PAUSES_MAX)
+    .map(pause => ({ ...pause, reason: pause.reason?.slice(0, PAUSE_REASON_MAX) ?? null }));
 }

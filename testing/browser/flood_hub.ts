@@ -303,6 +303,7 @@ export class FloodHub implements AsyncDisposable {
       latency_ms: { queue_p50: 400, queue_p99: 2100 + 900 * wave, run_p50: 6200, run_p99: 14_000 },
       oldest_queued_ms: 33_000,
       by_type: { 'image.generate': type, 'video.render': type },
+      paused: [],
       events_left_out: 0,
     };
   }

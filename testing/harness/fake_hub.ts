@@ -188,6 +188,7 @@ export function statsRecord(fields: Partial<Stats> = {}): Stats {
       'video.render': { queued: 540, active: 371, completed: 22, failed: 4, avg_run_ms: 842_000 },
       'image.generate': { queued: 412, active: 1120, completed: 3480, failed: 1, avg_run_ms: null },
     },
+    paused: [],
     events_left_out: 0,
     ...fields,
   };

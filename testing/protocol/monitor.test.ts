@@ -39,6 +39,7 @@ function expect_stats(stats: Frame): void {
   expect(stats.clients).toEqual(expect.any(Number));
   expect(stats.hubs).toEqual(expect.any(Number));
   expect(stats).toHaveProperty('oldest_queued_ms');
+  expect(stats.paused).toEqual(expect.any(Array));
   expect(stats).toHaveProperty('events_left_out');
   expect(stats.by_type).toEqual(expect.any(Object));
 }
@@ -257,6 +258,17 @@ describe.skipIf(hub.skip)('an admin', () => {
     expect(JSON.stringify((await late.next('snapshot')).paused)).toContain(held);
     expect((await monitor.request({ type: 'resume_queue', job_type: held })).type).not.toBe('error');
     await machine.assigned(waiting.job_id);
+  });
+
+  test('stats name what is paused, with at most 200 characters of the reason, and no longer when it is resumed', async () => {
+    await using monitor = await hub.monitor();
+    const job_type = unique('t');
+    const pauseOf = (stats: Frame) => stats.paused.find((pause: Frame) => pause.job_type === job_type);
+    await monitor.request({ type: 'pause_queue', job_type, reason: 'w'.repeat(1000) });
+    const said = await monitor.next(frame => frame.type === 'stats' && pauseOf(frame) !== undefined);
+    expect(pauseOf(said)).toEqual({ job_type, reason: 'w'.repeat(200), at: expect.any(Number) });
+    await monitor.request({ type: 'resume_queue', job_type });
+    await monitor.next(frame => frame.type === 'stats' && pauseOf(frame) === undefined);
   });
 
   test('drain_worker takes a worker out, across its reconnects, until resume_worker', async () => {

@@ -21,6 +21,7 @@ const STATS = {
   latency_ms: { queue_p50: 400, queue_p99: 2100, run_p50: 6200, run_p99: 14_000 },
   oldest_queued_ms: 3000,
   by_type: { 'video.render': { queued: 540, active: 371, completed: 220, failed: 9, avg_run_ms: 840_000 } },
+  paused: [{ job_type: 'transcribe', reason: 'model swap', at: TIME }],
   events_left_out: 0,
 };
 
@@ -107,7 +108,7 @@ const SAMPLES: Record<string, unknown> = {
   machines: [],
   workers: [],
   'worker_heartbeat.workers': [{ worker_id: 'machine1:gpu0', gpu_util: 97, vram_used_mb: 61_000 }],
-  paused: [],
+  paused: STATS.paused,
   stats: STATS,
   ...Object.fromEntries(Object.entries(STATS).map(([field, value]) => [`stats.${field}`, value])),
 };

@@ -3,7 +3,6 @@
 //   connecting -> live (the snapshot is here) -> away (closed; waits, counts down) -> connecting ...
 
 import { fillUnknownJobs } from './job_filler.ts';
-import { checkPauses } from './pause_watch.ts';
 import { type AwayText, explainAway, probe } from './away.ts';
 import { backoffMs } from './backoff.ts';
 import { Connection, type Frame } from './connection.ts';
@@ -13,7 +12,6 @@ import { touch } from '../state/live.ts';
 import { socketUrl } from './hub_address.ts';
 
 const FILL_EVERY_MS = 300;
-const PAUSES_EVERY_MS = 3000;
 /** A connection that brings no snapshot for so long is given up. */
 const SNAPSHOT_TIMEOUT_MS = 10_000;
 
@@ -32,7 +30,6 @@ class HubLink {
   #complaint = '';
   #connection: Connection | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #pausesCheckedAt = 0;
 
   /** Leaves the present hub, if any, for another. */
   goTo(hub: string, token = this.token): void {
@@ -100,17 +97,8 @@ class HubLink {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       if (this.state !== 'live') return;
-      void this.#ask().finally(() => this.#fill());
+      void fillUnknownJobs(frame => this.request(frame)).finally(() => this.#fill());
     }, FILL_EVERY_MS);
-  }
-
-  /** What no frame tells by itself. */
-  async #ask(): Promise<void> {
-    const request = (frame: Frame) => this.request(frame);
-    await fillUnknownJobs(request);
-    if (performance.now() - this.#pausesCheckedAt < PAUSES_EVERY_MS) return;
-    await checkPauses(request);
-    this.#pausesCheckedAt = performance.now();
   }
 
   async #lost(): Promise<void> {

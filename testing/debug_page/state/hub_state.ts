@@ -2,7 +2,7 @@
 // never by the rate of events.
 
 import type { JobRecord } from '../../../core/messages/job.ts';
-import type { Stats } from '../../../core/messages/stats.ts';
+import type { Pause, Stats } from '../../../core/messages/stats.ts';
 import type { WorkerRecord } from '../../../core/messages/worker.ts';
 import { afterEvent, type Job, type JobEvent, resultLine } from './job_events.ts';
 import { hasEnded } from './job_times.ts';
@@ -16,8 +16,6 @@ const HISTORY_MAX = 900;
 /** A machine that left stays in sight for a moment, so that its going is seen. */
 const GONE_MS = 60_000;
 const UNKNOWN_MAX = 2000;
-/** A pause is timed just before Redis has it. */
-const PAUSE_SETS_MS = 100;
 
 export type Worker = WorkerRecord;
 
@@ -26,12 +24,6 @@ interface HubInfo {
   clients: number;
   machines: number;
   monitors: number;
-}
-
-interface Pause {
-  job_type: string | null;
-  reason: string | null;
-  at: number;
 }
 
 export interface LogEvent {
@@ -96,6 +88,8 @@ class HubState {
 
   takeStats(stats: Stats): void {
     this.stats = stats;
+    // A hub of before does not say it; what the snapshot said stands then.
+    this.paused = stats.paused ?? this.paused;
     this.history.push(stats);
     if (this.history.length > HISTORY_MAX) this.history.splice(0, this.history.length - HISTORY_MAX);
     touch('stats');
@@ -106,21 +100,12 @@ class HubState {
     const job = this.jobs.get(event.job_id);
     if (job !== undefined) {
       this.jobs.set(event.job_id, afterEvent(job, event));
-      if (event.type === 'job_assigned') this.#noPause(job.job_type, event.at);
     } else if (this.unknown.size < UNKNOWN_MAX) this.unknown.add(event.job_id);
     if (event.type !== 'job_progress' && event.type !== 'job_output') {
       this.events.push({ type: event.type, at: event.at, subject: event.job_id, frame: event });
       touch('events');
     }
     touch('jobs');
-  }
-
-  /** A job of the type was assigned: no pause of it from before is left. */
-  #noPause(type: string, at: number): void {
-    if (this.paused.length === 0) return;
-    this.paused = this.paused.filter(
-      pause => (pause.job_type ?? type) !== type || at < pause.at + PAUSE_SETS_MS,
-    );
   }
 
   takeWorker(

@@ -11,7 +11,7 @@ import { type Need, needsChanged, needsYou } from './needs_you.ts';
 async function resume(need: Need): Promise<undefined> {
   await link.request({ type: 'resume_queue', ...need.resume });
   const type = need.resume?.job_type ?? null;
-  // No frame tells of a pause or its end; the hub has just confirmed this one.
+  // The hub has confirmed it; its next statistics, within a second, say so too.
   hub.paused = hub.paused.filter(pause => pause.job_type !== type);
   needsChanged();
   touch('stats');

@@ -1,6 +1,7 @@
 // What a person should look at, made from the data, sorted by harm. Nothing here is guessed: each line says
 // what it counts.
 
+import type { Pause } from '../../../../core/messages/stats.ts';
 import { hub } from '../../state/hub_state.ts';
 import { hubNow } from '../../state/hub_clock.ts';
 import { fittingOf, whatLacks } from '../../state/fitting.ts';
@@ -21,6 +22,7 @@ export interface Need {
 }
 
 const LISTED_MAX = 3;
+const PAUSES_LISTED = 5;
 
 function sickWorkers(): Need[] {
   return [...hub.workers.values()]
@@ -58,7 +60,20 @@ function awayWithJob(): Need[] {
 }
 
 function paused(): Need[] {
-  return hub.paused.map(pause => ({
+  const rest = hub.paused.length - PAUSES_LISTED;
+  const more: Need = {
+    key: 'paused more',
+    tone: 'waiting',
+    title: `${count(rest)} more queues paused`,
+    text: 'gpuhub pause --list names all',
+    href: hrefOf('jobs', '', { q: 'status:queued' }),
+    link: 'Jobs',
+  };
+  return [...hub.paused.slice(0, PAUSES_LISTED).map(pausedNeed), ...(rest > 0 ? [more] : [])];
+}
+
+function pausedNeed(pause: Pause): Need {
+  return {
     key: `paused ${pause.job_type}`,
     tone: 'waiting',
     title: `queue paused: ${pause.job_type ?? 'all types'}`,
@@ -68,7 +83,7 @@ function paused(): Need[] {
     }),
     link: 'Jobs',
     resume: pause.job_type === null ? {} : { job_type: pause.job_type },
-  }));
+  };
 }
 
 /** Jobs that no connected GPU can run, by what is missing. */
