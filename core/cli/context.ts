@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { JobId, JobType, WorkerId } from '../messages/fields.ts';
 import { duration, jsonText, type Screen, visible } from './format.ts';
-import type { HubApi } from './http.ts';
+import { HubApi, type HubAddress } from './http.ts';
 import type { Terminal } from './terminal.ts';
 
 /** How the command ends; the help text says the same. */
@@ -32,6 +32,8 @@ export interface Io {
 
 /** What a verb works with: the hub and the output that the options ask for. */
 export interface Context {
+  /** Of the same hub as `hub`, for connections beside it. */
+  address: HubAddress;
   hub: HubApi;
   /** `--format json`: one document on stdout, or one a line where a verb says so. */
   json: boolean;
@@ -50,9 +52,10 @@ export interface Cli {
   ): (...args: A) => Promise<void>;
 }
 
-export function makeContext(io: Io, hub: HubApi, json: boolean): Context {
+export function makeContext(io: Io, address: HubAddress, json: boolean): Context {
   return {
-    hub,
+    address,
+    hub: new HubApi(address),
     json,
     screen: io.screen,
     io,

@@ -130,7 +130,7 @@ ${exampleHelp('gpuhub dead purge', 'gpuhub dead purge --older-than 7d --yes')}`,
             `${plural(ids.length, 'dead letter')}: say --yes to forget what was chosen for ever`,
           );
         }
-        await using monitor = await Monitor.open(context.hub.url);
+        await using monitor = await Monitor.open(context.address);
         const answer = await monitor.ask(
           {
             type: 'purge_jobs',

@@ -77,7 +77,7 @@ async function showEvents(context: Context, options: EventsOptions): Promise<und
   );
   const losses = new Losses(n => note(`the hub left out ${plural(n, 'event')}: more than MONITOR_RATE`));
   const all = [options.type, options.job, options.state, options.event].every(given => given === undefined);
-  await using monitor = await Monitor.open(context.hub.url, {
+  await using monitor = await Monitor.open(context.address, {
     message: message => {
       if (Object.hasOwn(EVENTS, message.type)) filter.take(message as HubMessage & JobEvent);
       else if (message.type === 'snapshot') types.learn(message['jobs'] as JobRecord[]);

@@ -59,9 +59,19 @@ export type JobEvent = { type: string; job_id: string; seq: number; at: number; 
   unknown
 >;
 
+/** Where a hub is, and what to show there. */
+export interface HubAddress {
+  /** http or https, without a slash at the end. */
+  url: string;
+  /** A credential. It goes into a header only: never into an address, a message or a log. */
+  token?: string;
+}
+
 export interface HubApiOptions {
   /** The hub's address, http or https; ws and wss are read as these. */
   url?: string | undefined;
+  /** Sent as `Authorization: Bearer`. */
+  token?: string | undefined;
   timeout_ms?: number | undefined;
   /** The first wait before a broken event stream is taken up again. */
   reconnect_ms?: number | undefined;
@@ -77,12 +87,14 @@ export interface HubApiOptions {
 export class HubApi {
   /** Where the hub is, without a slash at the end. */
   readonly url: string;
+  readonly #authorization: Record<string, string>;
   readonly #timeout_ms: number;
   readonly #reconnect_ms: number;
 
   /** @throws TypeError when the address is none */
   constructor(options: HubApiOptions = {}) {
     this.url = hubUrl(options.url ?? HUB_URL_DEFAULT);
+    this.#authorization = options.token === undefined ? {} : { authorization: `Bearer ${options.token}` };
     this.#timeout_ms = options.timeout_ms ?? TIMEOUT_MS_DEFAULT;
     this.#reconnect_ms = options.reconnect_ms ?? RECONNECT_FIRST_MS;
   }
@@ -192,7 +204,7 @@ export class HubApi {
 
   async #json<T>(method: string, path: string, body?: unknown): Promise<T> {
     const signal = AbortSignal.timeout(this.#timeout_ms);
-    const init: RequestInit = { method, headers: { accept: 'application/json' } };
+    const init: FetchInit = { method, headers: { accept: 'application/json' } };
     if (body !== undefined) {
       init.headers = { ...init.headers, 'content-type': 'application/json' };
       init.body = JSON.stringify(body);
@@ -204,9 +216,10 @@ export class HubApi {
     return read as T;
   }
 
-  async #fetch(path: string, init: RequestInit, signal: AbortSignal): Promise<Response> {
+  async #fetch(path: string, init: FetchInit, signal: AbortSignal): Promise<Response> {
     try {
-      return await fetch(this.url + path, { ...init, signal });
+      const headers = { ...init.headers, ...this.#authorization };
+      return await fetch(this.url + path, { ...init, headers, signal });
     } catch (error) {
       throw this.#unreachable(failureOf(error, this.#timeout_ms));
     }
@@ -257,6 +270,8 @@ export class HubApi {
   }
 }
 
+type FetchInit = { method?: string; headers: Record<string, string>; body?: string };
+
 /** Whether trying again may help: the hub is away, or away from Redis. */
 function mayPass(error: unknown): boolean {
   return error instanceof ApiError && (error.status === null || error.status >= 500);
@@ -286,9 +301,16 @@ export function hubUrl(text: string): string {
   const url = URL.parse?.(withScheme) ?? parseUrl(withScheme);
   const scheme = url?.protocol.replace(/^ws/, 'http');
   if (url == null || !/^https?:$/.test(scheme ?? '') || url.search !== '' || url.username !== '') {
-    throw new TypeError(`"${text}" is not the address of a hub; it looks like ${HUB_URL_DEFAULT}`);
+    throw new TypeError(
+      `"${withoutSecrets(text)}" is not the address of a hub; it looks like ${HUB_URL_DEFAULT}`,
+    );
   }
   return `${scheme}//${url.host}${url.pathname.replace(/\/+$/, '')}`;
+}
+
+/** An address may hold a password or a token, where neither belongs. */
+function withoutSecrets(text: string): string {
+  return text.replace(/[?#].*$/s, '?…').replace(/\/\/[^/]*@/, '//…@');
 }
 
 function parseUrl(text: string): URL | undefined {

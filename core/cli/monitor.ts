@@ -1,10 +1,12 @@
 import { GpuhubError, type HubMessage, HubSocket } from '../sdk/socket.ts';
 import { Requests } from '../sdk/requests.ts';
-import type { ApiError } from './http.ts';
+import type { ApiError, HubAddress } from './http.ts';
 import { fromGpuhubError } from './hub_fault.ts';
 
 /** A request takes milliseconds; after this the hub counts as gone. */
 const TIMEOUT_MS = 10_000;
+/** Somebody is looking: a hub that is back must be seen soon. */
+const RETRY_MOST_MS = 5000;
 
 /** What a monitor connection tells. A connection that was open comes back by itself. */
 export interface MonitorListener {
@@ -25,11 +27,11 @@ export class Monitor implements AsyncDisposable {
   readonly #opened = new Deferred();
   #was_open = false;
 
-  private constructor(url: string, listener: MonitorListener) {
+  private constructor({ url, token }: HubAddress, listener: MonitorListener) {
     this.#url = url;
     this.#listener = listener;
     this.#socket = new HubSocket(
-      { url, role: 'monitor', connect_timeout_ms: TIMEOUT_MS },
+      { url, token, role: 'monitor', connect_timeout_ms: TIMEOUT_MS, backoff: { cap_ms: RETRY_MOST_MS } },
       {
         open: welcome => {
           this.#requests.opened(welcome.limits);
@@ -53,11 +55,10 @@ export class Monitor implements AsyncDisposable {
   }
 
   /**
-   * @param url the hub's, http or ws
    * @throws ApiError `no_hub` when none answers at the first try, or how the hub refused
    */
-  static async open(url: string, listener: MonitorListener = {}): Promise<Monitor> {
-    const monitor = new Monitor(url, listener);
+  static async open(address: HubAddress, listener: MonitorListener = {}): Promise<Monitor> {
+    const monitor = new Monitor(address, listener);
     monitor.#socket.start();
     await monitor.#opened.promise;
     return monitor;

@@ -1,6 +1,6 @@
 import { type Cli, exampleHelp, jobTypeArgument, typeName } from './context.ts';
 import { moment, table, visible } from './format.ts';
-import { ApiError } from './http.ts';
+import { ApiError, type HubAddress } from './http.ts';
 import { Deferred, Monitor } from './monitor.ts';
 
 interface Paused {
@@ -27,7 +27,7 @@ ${exampleHelp('gpuhub pause video.render --reason "model swap"', 'gpuhub pause',
         async (context, job_type: string | undefined, options: { reason?: string; list?: boolean }) => {
           const { json, screen } = context;
           if (options.list) {
-            const paused = await pausedQueues(context.hub.url);
+            const paused = await pausedQueues(context.address);
             if (json) context.printJson({ paused });
             else if (paused.length === 0) context.print('nothing is paused');
             else {
@@ -40,7 +40,7 @@ ${exampleHelp('gpuhub pause video.render --reason "model swap"', 'gpuhub pause',
             }
             return undefined;
           }
-          await using monitor = await Monitor.open(context.hub.url);
+          await using monitor = await Monitor.open(context.address);
           await monitor.ask({
             type: 'pause_queue',
             ...(job_type !== undefined && { job_type }),
@@ -58,14 +58,14 @@ ${exampleHelp('gpuhub pause video.render --reason "model swap"', 'gpuhub pause',
 }
 
 /** What is paused now: only the first message of a monitor tells. */
-async function pausedQueues(url: string): Promise<Paused[]> {
+async function pausedQueues(address: HubAddress): Promise<Paused[]> {
   const snapshot = new Deferred<Paused[]>();
-  await using _monitor = await Monitor.open(url, {
+  await using _monitor = await Monitor.open(address, {
     message: message => {
       if (message.type === 'snapshot') snapshot.resolve(message['paused'] as Paused[]);
     },
     // A hub that cannot make a snapshot closes the connection.
-    down: reason => snapshot.reject(new ApiError('unavailable', `${url} does not tell: ${reason}`)),
+    down: reason => snapshot.reject(new ApiError('unavailable', `${address.url} does not tell: ${reason}`)),
     end: error => snapshot.reject(error),
   });
   return await snapshot.promise;

@@ -8,7 +8,7 @@ import { addDrain } from './drain.ts';
 import { addEvents } from './events.ts';
 import { addExplain } from './explain.ts';
 import { jsonText, visible } from './format.ts';
-import { ApiError, HubApi, HUB_URL_DEFAULT, hubUrl, urlFromEnv } from './http.ts';
+import { ApiError, HUB_URL_DEFAULT, type HubAddress, hubUrl, urlFromEnv } from './http.ts';
 import { addJob } from './job.ts';
 import { addJobs } from './jobs.ts';
 import { addPause } from './pause.ts';
@@ -36,7 +36,8 @@ Output:
   event a line. Errors go to stderr, as a sentence or as {"error": {code, message, details?}}.
   Colours only on a terminal, and not if NO_COLOR is set. A pipe gets everything, uncut.
 
-The hub is at --hub, or HUB_URL, or HUB_HOST and HUB_PORT, or ${HUB_URL_DEFAULT}.`;
+The hub is at --hub, or HUB_URL, or HUB_HOST and HUB_PORT, or ${HUB_URL_DEFAULT}. If it wants a credential, put it
+into GPUHUB_TOKEN.`;
 
 const VERBS = [
   addSummary,
@@ -63,6 +64,7 @@ const VERBS = [
 
 interface GlobalOptions {
   hub?: string;
+  token?: string;
   format: 'table' | 'json';
 }
 
@@ -81,8 +83,8 @@ export async function run(args: readonly string[], io: Io): Promise<ExitCode> {
       verb =>
       async (...given) => {
         const options = program.opts<GlobalOptions>();
-        const hub = new HubApi({ url: address(options, io) });
-        exit = (await verb(makeContext(io, hub, options.format === 'json'), ...given)) ?? EXIT.ok;
+        const context = makeContext(io, address(options, io), options.format === 'json');
+        exit = (await verb(context, ...given)) ?? EXIT.ok;
       },
   };
   for (const add of VERBS) add(cli);
@@ -98,6 +100,12 @@ function makeProgram(io: Io): Command {
   return new Command('gpuhub')
     .description('Look at and steer a gpuhub: jobs, workers, queues.')
     .addOption(new Option('--hub <url>', 'address of the hub'))
+    .addOption(
+      new Option(
+        '--token <token>',
+        'credential; better in GPUHUB_TOKEN, where no list of processes shows it',
+      ),
+    )
     .addOption(new Option('--format <format>', 'how to write').choices(['table', 'json']).default('table'))
     .addHelpText('after', FOOT)
     .configureHelp({ showGlobalOptions: true })
@@ -111,9 +119,16 @@ function makeProgram(io: Io): Command {
     .exitOverride();
 }
 
-function address(options: GlobalOptions, io: Io): string {
+function address(options: GlobalOptions, { env }: Io): HubAddress {
+  const token = options.token ?? (env['GPUHUB_TOKEN'] || undefined);
+  // What cannot stand in a header: the error of fetch would show it.
+  if (token !== undefined && !/^[!-~]+$/.test(token)) {
+    throw new UsageError(
+      'the token has characters that no token has; is there a space or a line break in it?',
+    );
+  }
   try {
-    return hubUrl(options.hub ?? urlFromEnv(io.env));
+    return { url: hubUrl(options.hub ?? urlFromEnv(env)), ...(token !== undefined && { token }) };
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
@@ -141,10 +156,21 @@ function explain(error: unknown): { code: string; message: string; exit: ExitCod
     return { code: 'usage', message, exit: EXIT.usage };
   }
   if (error instanceof ApiError) {
-    return { code: error.code, message: error.message, exit: exitOf(error), details: error.details };
+    const { code, details } = error;
+    const advice = Object.hasOwn(ADVICE, code) ? ` ${ADVICE[code]}` : '';
+    return { code, message: `${sentence(error.message, advice)}${advice}`, exit: exitOf(error), details };
   }
   return { code: 'internal', message: (error as Error).message, exit: EXIT.failed };
 }
+
+/** What to do about a refusal, where the hub cannot know it. */
+const ADVICE: Record<string, string> = {
+  unauthorized: 'Set GPUHUB_TOKEN, or --token, to a token that this hub knows.',
+  forbidden: 'The token has no right to this: set GPUHUB_TOKEN, or --token, to one that has.',
+};
+
+/** Ends as a sentence where another one follows. */
+const sentence = (text: string, next: string) => (next === '' || /[.!?]$/.test(text) ? text : `${text}.`);
 
 function exitOf({ code, status }: ApiError): ExitCode {
   if (code === 'no_hub') return EXIT.no_hub;

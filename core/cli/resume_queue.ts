@@ -18,7 +18,7 @@ ${exampleHelp('gpuhub resume-queue video.render', 'gpuhub resume-queue')}`,
     )
     .action(
       cli.action(async (context, job_type: string | undefined) => {
-        await using monitor = await Monitor.open(context.hub.url);
+        await using monitor = await Monitor.open(context.address);
         await monitor.ask({ type: 'resume_queue', ...(job_type !== undefined && { job_type }) });
         if (context.json) context.printJson({ ok: true, job_type: job_type ?? null });
         else context.print(`resumed ${typeName(job_type)}`);

@@ -35,7 +35,7 @@ export interface ManyOptions {
 export async function submitMany(context: Context, options: ManyOptions): Promise<ExitCode> {
   // Says at once, and in the usual words, that no hub answers; the connection would try for long.
   await context.hub.stats();
-  await using client = new GpuhubClient({ url: context.hub.url });
+  await using client = new GpuhubClient(context.address);
   return await new Batch(context, client, options).run();
 }
 

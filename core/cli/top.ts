@@ -111,7 +111,7 @@ class LiveTop {
 
   /** Until a key ends it. The terminal is given back whatever happens. */
   async run(): Promise<void> {
-    await using monitor = await Monitor.open(this.#context.hub.url, {
+    await using monitor = await Monitor.open(this.#context.address, {
       message: message => this.#take(message),
       down: reason => {
         this.#lost ??= { since: performance.now(), reason };
