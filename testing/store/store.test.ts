@@ -4,23 +4,23 @@ import type { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { readConfig } from '../../core/config.ts';
 import { HubError } from '../../core/errors.ts';
-import type { Submission } from '../../core/messages/job.ts';
-import { contentOf } from '../../core/store/content.ts';
 import { keyOf, refOf } from '../../core/store/keys.ts';
 import { RedisStore, type StoreOptions } from '../../core/store/redis_store.ts';
-import type {
-  Claimed,
-  Effect,
-  Finish,
-  Finished,
-  FinishKind,
-  Held,
-  Sign,
-  SlotAddress,
-  Submitted,
-} from '../../core/store/store.ts';
+import type { Claimed, Effect } from '../../core/store/store.ts';
 import { type TestRedis, testRedis } from '../harness/redis.ts';
 import { audit } from './audit.ts';
+import {
+  callsOf,
+  claim,
+  CONNECTION,
+  content,
+  finish,
+  machine,
+  report,
+  SIGNATURE,
+  slot,
+  submit,
+} from './operations.ts';
 
 const LEASE_MS = 60_000;
 const GRACE_MS = 10_000;
@@ -58,54 +58,6 @@ async function openStore(
 
 const passed = (ms: number) => redis.set('test_offset_ms', ms);
 
-const content = (more: Partial<Submission> = {}) =>
-  contentOf({
-    job_type: 'image',
-    params: {},
-    priority: 0,
-    max_attempts: 3,
-    backoff_ms: 1000,
-    watch: false,
-    ...more,
-  });
-const SIGNATURE = content().signature;
-
-type Callback<T> = (error: Error | null, reply: T) => void;
-const promised = <T>(act: (done: Callback<T>) => void) =>
-  new Promise<T>((resolve, reject) => act((error, reply) => (error ? reject(error) : resolve(reply))));
-
-const submit = (store: RedisStore, id: string, more: Partial<Submission> = {}) =>
-  promised<Submitted>(done => store.submit(id, content(more), null, done));
-const claim = (store: RedisStore, slot: SlotAddress) => promised<Claimed>(done => store.claim(slot, done));
-const finish = (store: RedisStore, job: Held, kind: FinishKind, more: Partial<Finish> = {}) =>
-  promised<Finished>(done => {
-    const { ref, lease_id } = job;
-    const payload = kind === 'completed' ? '{}' : '{"code":"boom"}';
-    store.finish({ ref, lease_id, machine_id: 'm', kind, payload, retryable: true, ...more }, done);
-  });
-const report = (store: RedisStore, { ref, lease_id }: Held, sign: Sign) =>
-  promised<'ok' | 'stale' | number>(done => store.report({ ref, lease_id, machine_id: 'm', ...sign }, done));
-
-const CONNECTION = 'h_test:c1.0';
-const slot = (index = 0, more: Partial<SlotAddress> = {}): SlotAddress => ({
-  machine_id: 'm',
-  connection: CONNECTION,
-  index,
-  class_id: 'all',
-  ...more,
-});
-
-/** A machine of some slots, and a class that fits these lines. */
-async function machine(store: RedisStore, slots = 1, signatures = [SIGNATURE]): Promise<void> {
-  await store.register(
-    'm',
-    CONNECTION,
-    Array.from({ length: slots }, (_, i) => i),
-    [],
-  );
-  await store.fit('all', signatures);
-}
-
 type Job = Extract<Claimed, { outcome: 'job' | 'held' }>;
 
 async function claimJob(store: RedisStore, address = slot()): Promise<Job> {
@@ -123,18 +75,6 @@ async function runAll(store: RedisStore): Promise<string[]> {
     ids.push(claimed.ref.slice(claimed.ref.indexOf('/') + 1));
     await finish(store, claimed, 'completed');
   }
-}
-
-/** Calls of commands that one operation makes, inside scripts as well. */
-async function callsOf(act: () => Promise<unknown>): Promise<Record<string, number>> {
-  await redis.config('RESETSTAT');
-  await act();
-  const stats = await redis.info('commandstats');
-  const calls = [...stats.matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm)].map(([, name, count]) => [
-    name,
-    Number(count),
-  ]);
-  return Object.fromEntries(calls.filter(([name]) => !/^(config|info)/.test(name as string)));
 }
 
 /** Everything in Redis, to see whether anything changed. */
@@ -278,7 +218,7 @@ describe('claims', () => {
     await machine(store, 3);
     const body = (n: number) => expect.stringContaining(`"params":{"n":${n}}`);
     await submit(store, 'a', { params: { n: 1 } });
-    const calls = await callsOf(async () => expect((await claimJob(store)).body).toEqual(body(1)));
+    const calls = await callsOf(redis, async () => expect((await claimJob(store)).body).toEqual(body(1)));
     expect(calls['hget']).toBe(2); // the record, and how far the class has read
 
     await submit(store, 'b', { params: { n: 2 } });
@@ -350,7 +290,7 @@ describe('claims', () => {
     const cost = async (id: string) => {
       await submit(store, id);
       let job: Job | undefined;
-      const calls = await callsOf(async () => {
+      const calls = await callsOf(redis, async () => {
         job = await claimJob(store);
       });
       await finish(store, job as Job, 'completed');

@@ -1,0 +1,150 @@
+/**
+ * What a job costs Redis, in things that can be counted: script calls, commands, bytes. The numbers are exact and are
+ * to be changed by hand, with a reason: a regression is seen at once, however fast the machine.
+ */
+import type { Redis } from 'ioredis';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { readConfig } from '../../core/config.ts';
+import { keyOf, refOf } from '../../core/store/keys.ts';
+import { RedisStore } from '../../core/store/redis_store.ts';
+import type { Claimed, Submitted } from '../../core/store/store.ts';
+import { type TestRedis, testRedis } from '../harness/redis.ts';
+import { callsOf, claim, content, finish, machine, promised, report, slot } from './operations.ts';
+
+const BATCH = 32;
+/** 970 bytes of JSON, like the prompt and settings of a picture. */
+const params = { prompt: 'x'.repeat(957) };
+
+let server: TestRedis;
+let redis: Redis;
+let store: RedisStore;
+
+beforeAll(async () => {
+  server = await testRedis();
+  redis = server.client();
+});
+afterAll(async () => {
+  store?.close();
+  await server?.stop();
+});
+
+beforeEach(async () => {
+  store?.close();
+  await redis.flushall('SYNC');
+  store = new RedisStore(readConfig({ REDIS_URL: server.url, RETENTION_COUNT: '64' }));
+  await store.open();
+  await machine(store, BATCH);
+  // The first job of a signature makes it known, and the first that is trimmed makes the index of tombstones.
+  for (let i = 0; i < 4; i++) await life(BATCH, `warm${i}_`);
+});
+
+const ids = (count: number, name: string) =>
+  Array.from({ length: count }, (_, i) => name + String(i).padStart(4, '0'));
+
+/** The stages of some jobs, each stage one script call where that can be. */
+const stages = (count: number, name: string) => {
+  let taken: Extract<Claimed, { outcome: 'job' }>[] = [];
+  return {
+    submit: () =>
+      Promise.all(
+        ids(count, name).map(id =>
+          promised<Submitted>(done => store.submit(id, content({ params }), 'default', done)),
+        ),
+      ),
+    claim: async () => {
+      const claimed = await Promise.all(ids(count, name).map((_, i) => claim(store, slot(i))));
+      expect(claimed.every(({ outcome }) => outcome === 'job')).toBe(true);
+      taken = claimed as typeof taken;
+    },
+    start: () => Promise.all(taken.map(job => report(store, job, { kind: 'started' }))),
+    finish: () => Promise.all(taken.map(job => finish(store, job, 'completed'))),
+    trim: () => store.trim({ letters: ['c', 'f', 'x', 'e'], keep: 64, age_ms: 3_600_000 }),
+  };
+};
+
+async function life(count: number, name: string): Promise<void> {
+  for (const act of Object.values(stages(count, name))) await act();
+}
+
+/** Bytes that Redis reads and writes for an act, without those of asking. */
+async function bytesOf(act: () => Promise<unknown>): Promise<{ read: number; written: number }> {
+  const count = async (what: () => Promise<unknown>) => {
+    await redis.config('RESETSTAT');
+    await what();
+    const stats = await redis.info('stats');
+    const total = (name: string) =>
+      Number(new RegExp(`^total_net_${name}_bytes:(\\d+)`, 'm').exec(stats)?.[1]);
+    return { read: total('input'), written: total('output') };
+  };
+  const nothing = await count(async () => {});
+  const all = await count(act);
+  return { read: all.read - nothing.read, written: all.written - nothing.written };
+}
+
+const sum = (counts: Record<string, number>) =>
+  Object.values(counts).reduce((total, count) => total + count, 0);
+
+/** What each stage costs, and the whole. */
+async function measure<T>(count: number, how: (act: () => Promise<unknown>) => Promise<T>) {
+  const cost: Record<string, T> = {};
+  for (const [stage, act] of Object.entries(stages(count, `job${count}_`))) cost[stage] = await how(act);
+  return cost;
+}
+
+describe('a job costs Redis', () => {
+  test('one script call a stage, also with 31 others', async () => {
+    for (const count of [1, BATCH]) {
+      const calls = await measure(count, async act => (await callsOf(redis, act))['evalsha']);
+      expect(calls).toEqual({ submit: 1, claim: 1, start: 1, finish: 1, trim: 1 });
+      await life(BATCH, `between${count}_`);
+    }
+  });
+
+  test('so many commands alone, those inside scripts too', async () => {
+    const commands = await measure(1, async act => sum(await callsOf(redis, act)));
+    expect(commands).toEqual({ submit: 17, claim: 22, start: 8, finish: 15, trim: 16 });
+  });
+
+  test('so many commands with 31 others: 1 to write it, 3 to claim it, 2 to start it, 2 to end it; the rest is shared', async () => {
+    const commands = await measure(BATCH, async act => sum(await callsOf(redis, act)));
+    expect(commands).toEqual({
+      submit: 1 * BATCH + 17,
+      claim: 3 * BATCH + 19,
+      start: 2 * BATCH + 6,
+      finish: 2 * BATCH + 13,
+      trim: 16,
+    });
+  });
+
+  test('so many bytes read and written, of which its params are read once and never written', async () => {
+    expect(await measure(1, bytesOf)).toEqual({
+      submit: { read: 1328, written: 71 },
+      claim: { read: 180, written: 117 },
+      start: { read: 197, written: 98 },
+      finish: { read: 212, written: 128 },
+      trim: { read: 149, written: 20 },
+    });
+    await life(BATCH, 'between');
+    const { submit, claim: claimed, start, finish: ended } = await measure(BATCH, bytesOf);
+    const each = (bytes: { read: number; written: number } | undefined) =>
+      [bytes?.read, bytes?.written].map(all => Math.ceil((all ?? Number.NaN) / BATCH));
+    expect([submit, claimed, start, ended].map(each)).toEqual([
+      [1223, 61],
+      [75, 107],
+      [92, 89],
+      [96, 119],
+    ]);
+  });
+
+  test('so many bytes of record besides what was submitted', async () => {
+    const { submit: accept, claim: assign, finish: end } = stages(1, 'kept');
+    const key = keyOf(0, 'job', refOf('kept0000'));
+    const sizes: number[] = [];
+    for (const act of [accept, assign, end]) {
+      await act();
+      sizes.push(await redis.hstrlen(key, 'd'));
+    }
+    expect(sizes).toEqual([179, 228, 257]);
+    expect((await redis.hkeys(key)).sort()).toEqual(['b', 'd', 'r']);
+  });
+});
