@@ -2,7 +2,7 @@ import { mkdir, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Page, WebSocketRoute } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Peer } from '../harness/peer.ts';
 import { freePort } from '../harness/processes.ts';
@@ -69,11 +69,12 @@ class Monitor implements AsyncDisposable {
   }
 }
 
-/** A machine of one GPU that takes a type of its own, and does nothing with what it gets. */
+/** A machine of one GPU that takes a type of its own, and does nothing with what it gets but what a test says. */
 class TestMachine implements AsyncDisposable {
   readonly id = unique('machine');
   readonly type = unique('kind');
   readonly #peer: Peer;
+  #lease: Record<string, unknown> = {};
   private constructor(peer: Peer) {
     this.#peer = peer;
   }
@@ -94,6 +95,25 @@ class TestMachine implements AsyncDisposable {
     });
     expect(answer).toMatchObject({ type: 'worker_registered' });
     return machine;
+  }
+
+  /** Waits for the job and starts it. */
+  async start(job_id: string): Promise<void> {
+    const { lease_id } = await this.#peer.next(
+      frame => frame.type === 'job_assigned' && frame.job_id === job_id,
+    );
+    this.#lease = { job_id, lease_id };
+    this.tell({ type: 'job_started' });
+  }
+
+  /** Says something of the job it works on. */
+  tell(frame: { type: string } & Record<string, unknown>): void {
+    this.#peer.send({ ...frame, ...this.#lease });
+  }
+
+  /** Outputs from this index on. */
+  output(from: number, ...data: unknown[]): void {
+    data.forEach((one, i) => this.tell({ type: 'job_output', index: from + i, data: one }));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -381,6 +401,77 @@ describe('the debug page', { timeout: TEST_TIMEOUT_MS }, () => {
     const page = await watched.openLive(debugPage(`#/job/${jobId}`));
     await page.getByRole('button', { name: 'show as text' }).click();
     expect(await page.locator('.text-preview > div').allInnerTexts()).toEqual(['one', 'two', '<b>three</b>']);
+  });
+
+  describe('the output of a job', () => {
+    const outputOf = (page: Page) => page.getByRole('log', { name: 'output' });
+
+    test('comes live: text as text, JSON in lines that unfold, gaps where they are, hostile text as text', async () => {
+      await using machine = await TestMachine.connect({});
+      const jobId = await submit({ job_type: machine.type });
+      await machine.start(jobId);
+      await using watched = await newPage(browser);
+      const page = await watched.openLive(debugPage(`#/job/${jobId}`));
+      machine.output(0, 'one ', 'line\n<img src=x onerror=document.title=1>\u202E\u001b[31m', {
+        frame: 74,
+        of: 120,
+      });
+      const output = outputOf(page);
+      await output.getByText('#2').waitFor();
+      expect((await output.innerText()).split('\n').slice(0, 2)).toEqual([
+        'one line',
+        '<img src=x onerror=document.title=1>‹U+202E›‹U+001B›[31m',
+      ]);
+      await output.getByText('{"frame":74,"of":120}').click();
+      await output.locator('.json-row', { hasText: 'frame: 74' }).waitFor();
+      machine.output(5, 'after a gap');
+      await output.getByText('outputs 3 to 4 are lost').waitFor();
+      await output.getByText('after a gap').waitFor();
+      expect(await page.locator('main img').count()).toBe(0);
+      machine.tell({ type: 'job_completed', result: {} });
+      await stateOf(page).getByText('completed').waitFor();
+      // What is kept of it is there for who comes later.
+      await page.reload();
+      await outputOf(page).getByText('after a gap').waitFor();
+    });
+
+    test('goes on after a reconnect where it was, nothing twice and nothing left out', async () => {
+      await using machine = await TestMachine.connect({});
+      const jobId = await submit({ job_type: machine.type });
+      await machine.start(jobId);
+      machine.output(0, 'a', 'b');
+      await using watched = await newPage(browser);
+      const watches: WebSocketRoute[] = [];
+      await watched.page.routeWebSocket(/ws\/client/, route => {
+        watches.push(route);
+        route.connectToServer();
+      });
+      const page = await watched.openLive(debugPage(`#/job/${jobId}`));
+      const output = outputOf(page);
+      await expect.poll(() => output.innerText()).toBe('ab');
+      await watches[0]?.close({ code: 1012, reason: 'cut by the test' });
+      machine.output(2, 'c', 'd');
+      await expect.poll(() => watches.length, { timeout: 5000 }).toBe(2);
+      await expect.poll(() => output.innerText()).toBe('abcd');
+      machine.output(4, 'e');
+      await expect.poll(() => output.innerText()).toBe('abcde');
+    });
+
+    test('is bounded, and says what gave way', async () => {
+      await using machine = await TestMachine.connect({});
+      const jobId = await submit({ job_type: machine.type });
+      await machine.start(jobId);
+      await using watched = await newPage(browser);
+      const page = await watched.openLive(debugPage(`#/job/${jobId}`));
+      machine.output(0, ...Array.from({ length: 1500 }, (_, i) => ({ i })));
+      await page.getByText('The first 500 pieces').waitFor();
+      const output = outputOf(page);
+      expect(await output.locator('.output-json').count()).toBe(1000);
+      // The newest is in sight while the reader stays at the end.
+      await expect.poll(() => output.getByText('{"i":1499}').isVisible()).toBe(true);
+      const end = () => output.evaluate(box => box.scrollHeight - box.scrollTop - box.clientHeight);
+      await expect.poll(end).toBeLessThan(2);
+    });
   });
 
   test('says all keys at ?', async () => {

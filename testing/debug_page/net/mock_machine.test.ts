@@ -47,6 +47,22 @@ test('works through a job and repeats its end until it is acknowledged', () => {
   expect(ofType('job_completed')).toHaveLength(before);
 });
 
+test('tells what the job asks it to tell, and after a reconnect what the hub does not have', () => {
+  machine.take({ ...assigned('1-a'), params: { output: ['a', 'b', { c: 1 }] } });
+  vi.advanceTimersByTime(900);
+  const told = () => ofType('job_output').map(frame => [frame['index'], frame['data']]);
+  expect(told()).toEqual([
+    [0, 'a'],
+    [1, 'b'],
+    [2, { c: 1 }],
+  ]);
+  sent = [];
+  machine.disconnected();
+  const job = { job_id: 'j', lease_id: '1-a', action: 'continue', next_output: 2 };
+  machine.take({ type: 'worker_registered', jobs: [job] });
+  expect(told()).toEqual([[2, { c: 1 }]]);
+});
+
 test('ignores a lease it knows', () => {
   machine.take(assigned('1-a'));
   machine.take(assigned('1-a'));

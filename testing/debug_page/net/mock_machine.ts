@@ -28,6 +28,8 @@ export interface MockSettings {
 interface Running extends MockJob {
   workerId: string;
   done: number;
+  /** Outputs sent so far of those in `params.output`. */
+  told: number;
   timer: ReturnType<typeof setTimeout> | undefined;
 }
 
@@ -105,10 +107,16 @@ export class MockMachine {
 
   #registered(frame: Frame): void {
     this.registered = true;
-    const jobs = (frame['jobs'] ?? []) as { job_id: string; lease_id: string; action: string }[];
+    const jobs = (frame['jobs'] ?? []) as {
+      job_id: string;
+      lease_id: string;
+      action: string;
+      next_output?: number;
+    }[];
     this.#abandon(jobs.filter(job => job.action === 'abandon'));
     for (const job of jobs) if (job.action === 'cancel') this.#cancelled({ type: 'cancel_job', ...job });
     for (const message of this.#outbox.values()) this.#send(message);
+    for (const job of jobs) this.#repeat(job.lease_id, job.next_output);
     clearInterval(this.#heartbeatTimer);
     clearInterval(this.#resendTimer);
     const beat = Number(frame['heartbeat_interval_ms'] ?? HEARTBEAT_DEFAULT_MS);
@@ -147,6 +155,7 @@ export class MockMachine {
       params,
       workerId: String(frame['worker_id']),
       done: 0,
+      told: 0,
       timer: undefined,
     };
     this.#running.set(lease_id, job);
@@ -168,10 +177,29 @@ export class MockMachine {
     const { job_id, lease_id } = job;
     const message = `step ${job.done} of ${PROGRESS_STEPS}`;
     this.#send({ type: 'job_progress', job_id, lease_id, progress: job.done / PROGRESS_STEPS, message });
+    this.#tell(job);
     this.#nextStep(job, willFail);
   }
 
+  /** The hub has the outputs before this one; the others may be lost with the old connection. */
+  #repeat(lease: string, next_output = 0): void {
+    const job = this.#running.get(lease);
+    if (job === undefined) return;
+    job.told = Math.min(job.told, next_output);
+    this.#tell(job);
+  }
+
+  /** What is due of `params.output`, a list of anything. */
+  #tell(job: Running): void {
+    const all: unknown[] = Array.isArray(job.params['output']) ? job.params['output'] : [];
+    const { job_id, lease_id } = job;
+    for (const due = Math.ceil((job.done / PROGRESS_STEPS) * all.length); job.told < due; job.told++) {
+      this.#send({ type: 'job_output', job_id, lease_id, index: job.told, data: all[job.told] });
+    }
+  }
+
   #complete(job: Running): void {
+    this.#tell(job);
     this.completed++;
     this.#end(job, { type: 'job_completed', result: mockResult(job) });
   }

@@ -2,12 +2,8 @@
 
 import type { Stats } from '../../../core/messages/stats.ts';
 import { hub, type SnapshotFrame, type Worker } from '../state/hub_state.ts';
-import type { JobEvent } from '../state/job_events.ts';
+import { isJobEvent } from '../state/job_events.ts';
 import type { Frame } from './connection.ts';
-
-function isJobEvent(frame: Frame): frame is Frame & JobEvent {
-  return frame.type.startsWith('job_') && typeof frame['seq'] === 'number' && typeof frame['at'] === 'number';
-}
 
 export function takeFrame(frame: Frame): void {
   if (frame.type === 'snapshot') hub.takeSnapshot(frame as unknown as SnapshotFrame);

@@ -19,6 +19,11 @@ export interface JobEvent {
   [field: string]: unknown;
 }
 
+/** Answers about jobs are no events: those have a seq and a time. */
+export function isJobEvent(frame: { type: string } & Record<string, unknown>): frame is JobEvent {
+  return frame.type.startsWith('job_') && typeof frame['seq'] === 'number' && typeof frame['at'] === 'number';
+}
+
 const RESULT_LINE_MAX = 160;
 
 /** A result in one line. Lists never hold whole results: 5,000 of them could be gigabytes. */

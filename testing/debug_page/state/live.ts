@@ -15,6 +15,7 @@ export type Topic =
   | 'connections'
   | 'frames'
   | 'mock'
+  | 'output'
   | 'second';
 
 const listeners = new Map<Topic, Set<() => void>>();

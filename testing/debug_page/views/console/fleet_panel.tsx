@@ -129,8 +129,9 @@ export function FleetPanel() {
         </table>
       )}
       <p class="muted small">
-        A job may say how long it takes: <span class="mono">params.duration_ms</span>. They run in a thread of
-        their own: a busy page does not stop their heartbeats.
+        A job may say how long it takes, <span class="mono">params.duration_ms</span>, and what it tells on
+        the way, <span class="mono">params.output</span>, a list. They run in a thread of their own: a busy
+        page does not stop their heartbeats.
       </p>
     </Card>
   );

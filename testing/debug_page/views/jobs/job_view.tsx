@@ -13,6 +13,7 @@ import { CopyButton } from '../../ui/copy_button.tsx';
 import { hrefOf } from '../../ui/route.ts';
 import { JobStateWord } from '../../ui/state_word.tsx';
 import { JobActions } from './job_actions.tsx';
+import { OutputCard } from './output_card.tsx';
 import { TimelineCard } from './timeline_card.tsx';
 import { useWholeJob } from './use_whole_job.ts';
 import { WhyCard } from './why_card.tsx';
@@ -33,6 +34,7 @@ export function JobView({ jobId }: { jobId: string }) {
       </div>
       {job === undefined && <p class="empty">{error || 'Asking the hub for it…'}</p>}
       {job !== undefined && <Now job={job} />}
+      {job !== undefined && <OutputCard jobId={jobId} />}
       {job !== undefined && whole !== undefined && <Whole job={job} whole={whole} />}
     </>
   );
