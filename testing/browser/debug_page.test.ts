@@ -64,6 +64,11 @@ class Monitor implements AsyncDisposable {
     expect(await this.#peer.request(frame)).toMatchObject({ type: 'ok' });
   }
 
+  async cancel(job_id: string): Promise<void> {
+    const answer = await this.#peer.request({ type: 'cancel_job', job_id });
+    expect(answer).toMatchObject({ type: 'job_cancel_accepted' });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#peer.close();
   }
@@ -247,6 +252,7 @@ describe('the debug page', { timeout: TEST_TIMEOUT_MS }, () => {
     await page.getByLabel('priority').fill('-7');
     await page.keyboard.press('Enter');
     await expect.poll(async () => (await jobOf(jobId))['priority']).toBe(-7);
+    await page.locator('.crumbs').getByText('priority −7').waitFor();
   });
 
   test('resubmits the content of a job as a new one', async () => {
@@ -271,7 +277,91 @@ describe('the debug page', { timeout: TEST_TIMEOUT_MS }, () => {
     await page.getByRole('button', { name: 'select all 3 that match' }).click();
     await page.getByRole('button', { name: 'Cancel 3' }).click();
     await page.getByRole('button', { name: 'Yes' }).click();
+    // It is held back for some seconds; who is sure does not wait.
+    await page.getByText(/cancelling 3 in \d s/).waitFor();
+    await page.getByRole('button', { name: 'Now' }).click();
+    await page.getByText('3 cancelled or cancelling').waitFor();
     await expect.poll(() => page.locator('.jobs tr', { hasText: 'cancelled' }).count()).toBe(3);
+  });
+
+  describe('what was done is taken back', () => {
+    /** A list of two jobs of one type, both selected. */
+    async function twoSelected(page: Page, fields: Record<string, unknown>): Promise<string[]> {
+      const job_type = unique('undo');
+      const ids = [await submit({ job_type, ...fields }), await submit({ job_type, ...fields })];
+      await page.goto(debugPage(`#/jobs?q=type:${job_type}`));
+      await page.getByLabel(`select ${ids[0]}`).check();
+      await page.getByLabel(`select ${ids[1]}`).check();
+      return ids;
+    }
+    const statesOf = async (ids: string[]) => Promise.all(ids.map(async id => (await jobOf(id))['status']));
+
+    test('a bulk cancel is not sent', async () => {
+      await using watched = await newPage(browser);
+      const page = await watched.openLive(debugPage());
+      const ids = await twoSelected(page, {});
+      await page.getByRole('button', { name: 'Cancel 2' }).click();
+      await page.getByRole('button', { name: 'Yes' }).click();
+      await page.getByRole('button', { name: /^Undo/ }).click();
+      await page.getByText('nothing was done').waitFor();
+      expect(await statesOf(ids)).toEqual(['queued', 'queued']);
+    });
+
+    test('by Ctrl+Z, a bulk change of priority: each job has its own again', async () => {
+      await using watched = await newPage(browser);
+      const page = await watched.openLive(debugPage());
+      const ids = await twoSelected(page, { priority: -20 });
+      const prioritiesOf = async () => Promise.all(ids.map(async id => (await jobOf(id))['priority']));
+      await page.getByRole('button', { name: 'Priority of 2' }).click();
+      await page.getByLabel('priority').fill('30');
+      await page.keyboard.press('Enter');
+      await page.getByText('2 with priority 30').waitFor();
+      expect(await prioritiesOf()).toEqual([30, 30]);
+      await expect.poll(() => page.locator('.jobs td.num:has-text("30")').count()).toBe(2);
+      await page.keyboard.press('Control+z');
+      await page.getByText('2 with their former priority').waitFor();
+      expect(await prioritiesOf()).toEqual([-20, -20]);
+    });
+
+    test('a bulk retry: the new jobs are cancelled', async () => {
+      await using monitor = await Monitor.connect();
+      await using watched = await newPage(browser);
+      const page = await watched.openLive(debugPage());
+      const ids = await twoSelected(page, {});
+      for (const job_id of ids) await monitor.cancel(job_id);
+      await page.getByRole('button', { name: 'Retry 2' }).click();
+      await page.getByRole('button', { name: 'Yes' }).click();
+      await page.getByText('2 submitted again').waitFor();
+      await page.getByRole('button', { name: /^Undo/ }).click();
+      await page.getByText('2 of the new jobs cancelled').waitFor();
+      const answer = await fetch(
+        `${hub.httpUrl}/jobs?job_type=${(await jobOf(ids[0] as string))['job_type']}`,
+      );
+      const { jobs } = (await answer.json()) as { jobs: { status: string }[] };
+      expect(jobs.map(job => job.status)).toEqual(Array(4).fill('cancelled'));
+    });
+
+    test('a drain, and then a resume, with its reason', async () => {
+      await using machine = await TestMachine.connect({});
+      await using watched = await newPage(browser);
+      const page = await watched.openLive(debugPage(`#/worker/${machine.id}:gpu0`));
+      const inspector = page.getByRole('complementary', { name: `${machine.id}:gpu0` });
+      const drain = async () => {
+        await inspector.getByRole('button', { name: /^Drain/ }).click();
+        await inspector.getByLabel('reason').fill('new fans');
+        await page.keyboard.press('Enter');
+        await inspector.getByText('new fans').waitFor();
+      };
+      await drain();
+      await page.getByRole('button', { name: /^Undo/ }).click();
+      await inspector.getByText('idle', { exact: true }).waitFor();
+      await drain();
+      await inspector.getByRole('button', { name: /^Resume/ }).click();
+      await inspector.getByText('idle', { exact: true }).waitFor();
+      await page.locator('.undo', { hasText: 'takes jobs again' }).getByRole('button').click();
+      await inspector.getByText('new fans').waitFor();
+      await inspector.getByText('draining', { exact: true }).waitFor();
+    });
   });
 
   test('says of a list why each job waits, and counts what no GPU can run', async () => {

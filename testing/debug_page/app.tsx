@@ -6,6 +6,7 @@ import { JobsView } from './views/jobs/jobs_view.tsx';
 import { MachinesView } from './views/machines/machines_view.tsx';
 import { OverviewView } from './views/overview/overview_view.tsx';
 import { Help } from './ui/help.tsx';
+import { UndoBar } from './ui/undo_bar.tsx';
 import { type Route, useRoute } from './ui/route.ts';
 
 function Body({ route }: { route: Route }) {
@@ -35,6 +36,7 @@ export function App() {
       <main class={`view view-${route.page}`}>
         <Body route={route} />
       </main>
+      <UndoBar />
     </>
   );
 }

@@ -108,6 +108,14 @@ class HubState {
     touch('jobs');
   }
 
+  /** The hub has confirmed it; no event tells of it. */
+  setPriority(jobId: string, priority: number): void {
+    const job = this.jobs.get(jobId);
+    if (job === undefined) return;
+    this.jobs.set(jobId, { ...job, priority });
+    touch('jobs');
+  }
+
   takeWorker(
     type: string,
     workerId: string,

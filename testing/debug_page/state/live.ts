@@ -16,6 +16,7 @@ export type Topic =
   | 'frames'
   | 'mock'
   | 'output'
+  | 'undo'
   | 'second';
 
 const listeners = new Map<Topic, Set<() => void>>();

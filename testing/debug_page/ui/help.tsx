@@ -10,6 +10,7 @@ const KEYS: [where: string, keys: [key: string, does: string][]][] = [
       ['g j', 'jobs'],
       ['g c', 'console'],
       ['t', 'light or dark'],
+      ['Ctrl Z', 'undo, while it is offered'],
       ['Esc', 'back, or out of a field'],
       ['?', 'these keys'],
     ],

@@ -1,8 +1,9 @@
-// `/` finds, `g` then a letter goes to a view, `t` changes the theme, `?` says all keys. Off inside fields.
+// `/` finds, `g` then a letter goes to a view, `t` changes the theme, Ctrl+Z takes back, `?` says all keys. Off inside fields.
 
 import { isHelpOpen, toggleHelp } from './help.tsx';
 import { go, readRoute, type View } from './route.ts';
 import { toggleTheme } from './theme.ts';
+import { undoNewest } from '../state/undo.ts';
 
 const VIEW_KEYS: Record<string, View> = { o: 'overview', m: 'machines', j: 'jobs', c: 'console' };
 const SEQUENCE_MS = 1500;
@@ -51,6 +52,8 @@ function escape(): void {
 export function startHotKeys(): void {
   let sawG = Number.NEGATIVE_INFINITY;
   addEventListener('keydown', event => {
+    if ((event.ctrlKey || event.metaKey) && event.key === 'z' && !inField(event.target) && undoNewest())
+      event.preventDefault();
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (inField(event.target)) {
       if (event.key === 'Escape') (event.target as HTMLElement).blur();

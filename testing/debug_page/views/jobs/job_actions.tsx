@@ -3,39 +3,35 @@ import { httpUrl } from '../../net/hub_address.ts';
 import { link } from '../../net/hub_link.ts';
 import { hubNow } from '../../state/hub_clock.ts';
 import type { Job } from '../../state/job_events.ts';
-import { hasEnded, runMs } from '../../state/job_times.ts';
-import { duration } from '../../text/format.ts';
+import { hasEnded } from '../../state/job_times.ts';
+import { offerUndo } from '../../state/undo.ts';
 import { Action } from '../../ui/action.tsx';
 import { CopyButton } from '../../ui/copy_button.tsx';
 import { go } from '../../ui/route.ts';
-import {
-  cancelRequest,
-  curlOf,
-  PRIORITY,
-  priorityRequest,
-  retryRequest,
-  submissionOf,
-} from './job_requests.ts';
-
-/** Work beyond this is asked about before it is thrown away. */
-const DEAR_MS = 10 * 60_000;
+import { changePriority } from './change_priority.ts';
+import { cancelRequest, curlOf, priceOf, PRIORITY, retryRequest, submissionOf } from './job_requests.ts';
 
 function Cancel({ job }: { job: Job }) {
   if (job.cancel_requested_at !== null) return <span class="tone-waiting">cancelling…</span>;
-  const run = runMs(job, hubNow()) ?? 0;
-  const price = run > DEAR_MS ? `This throws away ${duration(run)} of GPU time.` : undefined;
   const cancel = async () => String((await link.request(cancelRequest(job)))['status']);
   return (
-    <Action run={cancel} confirm={price} danger hotKey="c">
+    <Action run={cancel} confirm={priceOf([job], hubNow()) || undefined} danger hotKey="c">
       Cancel
     </Action>
   );
 }
 
+const signed = (priority: number | string) => String(priority).replace('-', '−');
+
 function Priority({ job }: { job: Job }) {
   const change = async (text: string) => {
-    await link.request(priorityRequest(job, Number(text)));
-    return `priority ${text}`.replace('-', '−');
+    const before = job.priority;
+    await changePriority(job.job_id, Number(text));
+    offerUndo(`${job.job_id} has priority ${signed(text)}`, async () => {
+      await changePriority(job.job_id, before);
+      return `priority ${signed(before)} again`;
+    });
+    return undefined;
   };
   return (
     <Action run={change} ask={{ ...PRIORITY, value: String(job.priority) }} hotKey="p">

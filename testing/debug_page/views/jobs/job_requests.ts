@@ -1,6 +1,9 @@
 // What the page asks of the hub about a job, and the same for a shell.
 
 import type { JobRecord } from '../../../../core/messages/job.ts';
+import type { Job } from '../../state/job_events.ts';
+import { isActive, runMs } from '../../state/job_times.ts';
+import { duration } from '../../text/format.ts';
 import type { Ask } from '../../ui/action.tsx';
 
 type JobRef = { job_id: string };
@@ -13,11 +16,15 @@ export const cancelRequest = ({ job_id }: JobRef) => ({
   reason: 'from the debug page',
 });
 export const retryRequest = ({ job_id }: JobRef) => ({ type: 'retry_job', job_id });
-export const priorityRequest = ({ job_id }: JobRef, priority: number) => ({
-  type: 'set_priority',
-  job_id,
-  priority,
-});
+
+/** Work beyond this is asked about before it is thrown away. */
+const DEAR_MS = 10 * 60_000;
+
+/** What cancelling them costs; empty when it is little. */
+export function priceOf(jobs: readonly Job[], now: number): string {
+  const run = jobs.filter(isActive).reduce((sum, job) => sum + (runMs(job, now) ?? 0), 0);
+  return run > DEAR_MS ? `This throws away ${duration(run)} of GPU time.` : '';
+}
 
 /** A new submission of the same content. Its timeouts are not in a job's record, so they are not in here. */
 export function submissionOf(job: JobRecord): Record<string, unknown> {

@@ -1,6 +1,7 @@
 import { link } from '../../net/hub_link.ts';
 import { hub } from '../../state/hub_state.ts';
 import { touch } from '../../state/live.ts';
+import { offerUndo } from '../../state/undo.ts';
 import { duration } from '../../text/format.ts';
 import { Text } from '../../text/text.tsx';
 import { Action } from '../../ui/action.tsx';
@@ -9,7 +10,12 @@ import { Glyph } from '../../ui/glyph.tsx';
 import { type Need, needsChanged, needsYou } from './needs_you.ts';
 
 async function resume(need: Need): Promise<undefined> {
-  await link.request({ type: 'resume_queue', ...need.resume });
+  await link.request({ type: 'resume_queue', job_type: need.resume?.job_type });
+  offerUndo(need.title.replace('paused', 'resumed'), async () => {
+    const { job_type, reason } = need.resume ?? {};
+    await link.request({ type: 'pause_queue', job_type, reason });
+    return need.title;
+  });
   const type = need.resume?.job_type ?? null;
   // The hub has confirmed it; its next statistics, within a second, say so too.
   hub.paused = hub.paused.filter(pause => pause.job_type !== type);

@@ -18,7 +18,7 @@ export interface Need {
   href: string;
   link: string;
   /** A paused queue is resumed on the spot. */
-  resume?: { job_type?: string };
+  resume?: { job_type: string | undefined; reason: string | undefined };
 }
 
 const LISTED_MAX = 3;
@@ -82,7 +82,7 @@ function pausedNeed(pause: Pause): Need {
       q: pause.job_type === null ? 'status:queued' : `status:queued type:${pause.job_type}`,
     }),
     link: 'Jobs',
-    resume: pause.job_type === null ? {} : { job_type: pause.job_type },
+    resume: { job_type: pause.job_type ?? undefined, reason: pause.reason ?? undefined },
   };
 }
 
