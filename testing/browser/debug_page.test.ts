@@ -317,7 +317,7 @@ describe('the debug page', { timeout: TEST_TIMEOUT_MS }, () => {
       await page.keyboard.press('Enter');
       await page.getByText('2 with priority 30').waitFor();
       expect(await prioritiesOf()).toEqual([30, 30]);
-      await expect.poll(() => page.locator('.jobs td.num:has-text("30")').count()).toBe(2);
+      await expect.poll(() => page.locator('.jobs').getByText('30', { exact: true }).count()).toBe(2);
       await page.keyboard.press('Control+z');
       await page.getByText('2 with their former priority').waitFor();
       expect(await prioritiesOf()).toEqual([-20, -20]);
