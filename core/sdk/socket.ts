@@ -448,7 +448,8 @@ export const nodeWire: WireFactory = async (address, events) => {
 
 /**
  * Holds back what is written to a socket until the end of the turn, so that the frames of a turn leave in one
- * write: the largest single gain measured for small messages, and nextTick was never slower than setImmediate.
+ * write: the largest single gain measured for small messages. The turn ends after what its promises say: the start
+ * and the end of a quick job arrive together then, and cost the hub one operation instead of two.
  */
 function corker(socket: Socket): () => void {
   let corked = false;
@@ -460,7 +461,7 @@ function corker(socket: Socket): () => void {
     if (corked) return;
     corked = true;
     socket.cork();
-    process.nextTick(uncork);
+    setImmediate(uncork);
   };
 }
 
