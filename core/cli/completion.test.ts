@@ -17,7 +17,7 @@ async function script(shell: string): Promise<string> {
       throw new Error('nothing is read');
     },
     piped: false,
-    note_width: null,
+    notes: null,
     terminal: null,
   });
   expect(exit).toBe(0);

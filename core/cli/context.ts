@@ -3,7 +3,7 @@ import { InvalidArgumentError } from 'commander';
 import { JobId, JobType, WorkerId } from '../messages/fields.ts';
 import { duration, jsonText, type Screen, visible } from './format.ts';
 import { HubApi, type HubAddress } from './http.ts';
-import type { Terminal } from './terminal.ts';
+import type { Terminal, TerminalSize } from './terminal.ts';
 
 /** How the command ends; the help text says the same. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, no_hub: 3, not_found: 4 } as const;
@@ -24,9 +24,9 @@ export interface Io {
   pieces(path: string): AsyncIterable<string>;
   /** Standard input is a pipe or a file, not a keyboard. */
   piped: boolean;
-  /** Columns of the terminal that stderr is, where a line may be redrawn; null when it is none. */
-  note_width: number | null;
-  /** The terminal that stdout is; null when it is none. */
+  /** How large the terminal is that stderr is, where lines may be redrawn; null when it is none. */
+  notes: (() => TerminalSize) | null;
+  /** The terminal that stdout is; null when it is none, or one that can only write line after line. */
   terminal: Terminal | null;
 }
 

@@ -30,7 +30,7 @@ async function gpuhub(args: string[], env: Record<string, string> = {}, url = hu
       throw new Error('nothing is read');
     },
     piped: false,
-    note_width: null,
+    notes: null,
     terminal: null,
   });
   return { exit, text };

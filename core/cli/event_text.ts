@@ -54,7 +54,8 @@ export function eventDetails(event: JobEvent): string {
 
 const text = (value: unknown) => (value == null ? '' : visible(value));
 
-function errorText(error: unknown): string {
+/** `code: message`, safe to show. */
+export function errorText(error: unknown): string {
   const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
   return visible(`${code}: ${message}`);
 }

@@ -12,7 +12,7 @@ import {
   wholeNumber,
 } from './context.ts';
 import { eventDetails, eventName, stateAfter } from './event_text.ts';
-import { duration, paint, plural, type Screen, shownWidth, state, visible } from './format.ts';
+import { duration, padded, paint, plural, type Screen, state, visible } from './format.ts';
 import type { JobEvent } from './http.ts';
 import { Deferred, Monitor } from './monitor.ts';
 
@@ -20,7 +20,7 @@ import { Deferred, Monitor } from './monitor.ts';
 const WAITING_MOST = 10_000;
 /** Job types that are kept in mind. */
 const TYPES_MOST = 50_000;
-/** Columns of the widest name, `⌛ completed` and the like. */
+/** Columns of the widest name, `► processing` and the like. */
 const NAME_WIDTH = 12;
 
 interface EventsOptions {
@@ -97,14 +97,14 @@ async function showEvents(context: Context, options: EventsOptions): Promise<und
 function lineOf(screen: Screen, message: HubMessage): string {
   if (!Object.hasOwn(EVENTS, message.type)) return workerLine(screen, message);
   const event = message as HubMessage & JobEvent;
-  const name = padded(eventName(screen, event.type));
+  const name = padded(eventName(screen, event.type), NAME_WIDTH);
   return `${clock(screen, event.at)}  ${name}  ${visible(event.job_id)}  ${eventDetails(event)}`.trimEnd();
 }
 
 function workerLine(screen: Screen, message: HubMessage): string {
   const worker = message['worker'] as WorkerRecord | undefined;
   const what = visible(message.type.replace('worker_', ''));
-  const name = padded(worker === undefined ? what : state(screen, worker.status));
+  const name = padded(worker === undefined ? what : state(screen, worker.status), NAME_WIDTH);
   const details = worker === undefined ? (message['reason'] ?? '') : what;
   const id = visible(message['worker_id']);
   return `${clock(screen, worker?.last_seen_at)}  ${name}  ${id}  ${visible(details)}`.trimEnd();
@@ -114,8 +114,6 @@ function clock(screen: Screen, at: number | undefined): string {
   const text = at === undefined ? '' : new Date(at).toISOString().slice(11, -1);
   return paint(screen, 'gray', text.padEnd(12));
 }
-
-const padded = (name: string) => name + ' '.repeat(Math.max(0, NAME_WIDTH - shownWidth(name)));
 
 /** Lets events through that were asked for, in the order in which they came. */
 class Filter {

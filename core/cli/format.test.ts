@@ -3,6 +3,7 @@ import {
   bar,
   count,
   cut,
+  cutMiddle,
   duration,
   jsonText,
   memory,
@@ -89,9 +90,18 @@ describe('small parts', () => {
     ]);
   });
 
-  it('cutting counts characters, not halves of them', () => {
-    expect(cut('🌇🌇🌇', 3)).toBe('🌇🌇🌇');
-    expect(cut('🌇🌇🌇', 2)).toBe('🌇…');
+  it('cutting counts the columns that characters take on a terminal', () => {
+    expect(cut('🌇🌇🌇', 6)).toBe('🌇🌇🌇');
+    expect(cut('🌇🌇🌇', 5)).toBe('🌇🌇…');
+    expect(cut('🌇🌇🌇', 4)).toBe('🌇…');
+    expect(cut('画像 abc', 8)).toBe('画像 abc');
+    expect(cut('画像 abc', 6)).toBe('画像 …');
+    expect(cut('e\u0301e\u0301', 2)).toBe('e\u0301e\u0301');
+  });
+
+  it('an id is cut in its middle', () => {
+    expect(cutMiddle('render-2291:shot-7', 18)).toBe('render-2291:shot-7');
+    expect(cutMiddle('render-2291:shot-7', 9)).toBe('rend…ot-7');
   });
 
   it('a state is a glyph and a word, coloured only where that is wanted', () => {

@@ -95,10 +95,36 @@ export function bar(share: number, cells = 9): string {
   return '█'.repeat(full) + '░'.repeat(cells - full);
 }
 
-/** At most so many characters, the last one an ellipsis when something was cut. */
+/** At most so many columns, the last one an ellipsis when something was cut. */
 export function cut(text: string, most: number): string {
+  if (shownWidth(text) <= most) return text;
+  let kept = '';
+  let width = 0;
+  for (const point of text) {
+    width += cellsOf(point);
+    if (width > most - 1) break;
+    kept += point;
+  }
+  return `${kept}…`;
+}
+
+/** At most so many characters; an ellipsis stands for the middle, because the ends of an id tell most. */
+export function cutMiddle(text: string, most: number): string {
   const points = [...text];
-  return points.length <= most ? text : `${points.slice(0, most - 1).join('')}…`;
+  if (points.length <= most) return text;
+  const end = Math.floor((most - 1) / 2);
+  return `${points.slice(0, most - 1 - end).join('')}…${points.slice(points.length - end).join('')}`;
+}
+
+/** A line that is no wider than the screen; one that is cut loses its colours. */
+export function fitting(line: string, width: number | null): string {
+  if (width === null || shownWidth(line) <= width) return line;
+  return cut(stripVTControlCharacters(line), width);
+}
+
+/** With spaces behind it up to so many columns. */
+export function padded(text: string, width: number): string {
+  return text + ' '.repeat(Math.max(0, width - shownWidth(text)));
 }
 
 type Paint = 'green' | 'red' | 'yellow' | 'blue' | 'magenta' | 'gray' | 'bold';
@@ -112,7 +138,7 @@ const STATES: Record<JobState | WorkerState, { glyph: string; paint: Paint }> = 
   completed: { glyph: '✓', paint: 'green' },
   failed: { glyph: '✕', paint: 'red' },
   cancelled: { glyph: '⊘', paint: 'gray' },
-  expired: { glyph: '⌛', paint: 'gray' },
+  expired: { glyph: '⌀', paint: 'gray' },
   idle: { glyph: '□', paint: 'green' },
   busy: { glyph: '►', paint: 'blue' },
   stopping: { glyph: '◔', paint: 'yellow' },
@@ -132,9 +158,22 @@ export function paint(screen: Screen, color: Paint, text: string): string {
   return pc.createColors(screen.color)[color](text);
 }
 
-/** How wide a line shows, colours not counted. */
+/** How many columns a line takes, colours not counted. */
 export function shownWidth(line: string): number {
-  return [...stripVTControlCharacters(line)].length;
+  let width = 0;
+  for (const point of stripVTControlCharacters(line)) width += cellsOf(point);
+  return width;
+}
+
+/** East Asian wide and full-width characters, and pictures: two columns each. */
+const WIDE =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}\p{Emoji_Presentation}]/u;
+/** Marks that stand on the character before them. */
+const MARK = /\p{M}/u;
+
+function cellsOf(point: string): number {
+  if (point <= '~') return 1;
+  return MARK.test(point) ? 0 : WIDE.test(point) ? 2 : 1;
 }
 
 const BORDERLESS = Object.fromEntries(

@@ -3,9 +3,11 @@ import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import process from 'node:process';
 import { run } from './program.ts';
-import { ProcessTerminal } from './terminal.ts';
+import { ProcessTerminal, sizeOf } from './terminal.ts';
 
 const { stdin, stdout, stderr, env } = process;
+/** It cannot move its cursor. */
+const dumb = env['TERM'] === 'dumb';
 
 for (const stream of [stdout, stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
@@ -19,13 +21,13 @@ process.exitCode = await run(process.argv.slice(2), {
   out: text => stdout.write(text),
   err: text => stderr.write(text),
   screen: {
-    color: stdout.isTTY === true && !env['NO_COLOR'] && env['TERM'] !== 'dumb',
+    color: stdout.isTTY === true && !env['NO_COLOR'] && !dumb,
     width: stdout.isTTY === true ? stdout.columns || 80 : null,
   },
   env,
   read: path => readFile(path, 'utf8'),
   pieces: path => (path === '-' ? stdin.setEncoding('utf8') : createReadStream(path, 'utf8')),
   piped: stdin.isTTY !== true,
-  terminal: stdout.isTTY === true ? new ProcessTerminal() : null,
-  note_width: stderr.isTTY === true ? stderr.columns || 80 : null,
+  terminal: stdout.isTTY === true && !dumb ? new ProcessTerminal() : null,
+  notes: stderr.isTTY === true && !dumb ? () => sizeOf(stderr) : null,
 });

@@ -61,7 +61,7 @@ async function gpuhub(args: string[], world: World = {}): Promise<Ran> {
       yield path === '-' ? (world.input ?? '') : file(path);
     },
     piped: world.input !== undefined,
-    note_width: null,
+    notes: null,
     terminal: world.terminal ?? null,
   });
   return { exit, out, err, json: () => JSON.parse(out) };

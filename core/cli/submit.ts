@@ -27,6 +27,7 @@ interface SubmitOptions {
   runTimeoutMs?: number;
   idPrefix?: string;
   wait?: boolean;
+  watch?: boolean;
 }
 
 export function addSubmit(cli: Cli): void {
@@ -66,18 +67,23 @@ export function addSubmit(cli: Cli): void {
       jobIdArgument,
     )
     .option('--wait', 'wait for the end; exits 0 when all complete and 1 when one does not')
+    .option(
+      '--watch',
+      'wait, and show how each job of an input goes: a bar each for up to 100, else one line for all',
+    )
     .addHelpText(
       'after',
       `
 The jobs of an input have the fields of submit_job: job_type, params, job_id, priority, requirements ...; what one does
 not say is taken from the options. Without --type and --file a pipe is read. A job that is refused is named on stderr by
 its line, the others go on, and the exit code is 1. No more is read than the hub takes: while it is full, the pipe waits.
+One job is told as a story with --wait and with --watch alike.
 --format json writes a line for each job: {line or item, job_id, status, duplicate, seq, warnings?}, with --wait when it
 ends {line or item, job_id, status, result or error}; for a refused one {line or item, job_id?, error: {code, message}}.
 ${exampleHelp(
   `gpuhub submit --type image.generate --params '{"prompt": "a lighthouse"}' --priority 10 --wait`,
   `gpuhub submit --type video.render --params @shot-7.json --requirements '{"min_vram_mb": 24000}'`,
-  'gpuhub submit --file shots.ndjson --type video.render --id-prefix render-2291',
+  'gpuhub submit --file shots.ndjson --type video.render --id-prefix render-2291 --watch',
   `jq -c '.[] | {params: .}' prompts.json | gpuhub submit --file - --type image.generate --format json`,
 )}`,
     )
@@ -93,7 +99,7 @@ async function submit(context: Context, options: SubmitOptions): Promise<ExitCod
   if (options.idPrefix !== undefined) throw new UsageError('--id-prefix belongs to --file; give --job-id');
   const job = await jobFields(context, options.type, options);
   const accepted = await submitNamed(context, job);
-  if (options.wait) return waitFor(context, accepted.job_id);
+  if (options.wait || options.watch) return waitFor(context, accepted.job_id);
   if (context.json) {
     context.printJson(accepted);
     return undefined;
@@ -118,7 +124,13 @@ function submitInput(context: Context, from: string, options: SubmitOptions): Pr
     ...(options.type !== undefined && { job_type: options.type }),
     ...optionalFields(options),
   };
-  return submitMany(context, { from, defaults, id_prefix: options.idPrefix, wait: options.wait === true });
+  return submitMany(context, {
+    from,
+    defaults,
+    id_prefix: options.idPrefix,
+    wait: options.wait === true,
+    watch: options.watch === true,
+  });
 }
 
 async function jobFields(

@@ -3,7 +3,10 @@ import { GpuhubClient, GpuhubError, type JobHandle, type JobSubmission } from '.
 import { type Context, EXIT, type ExitCode, UsageError } from './context.ts';
 import { count, cut, plural, visible } from './format.ts';
 import { fromGpuhubError, isAway } from './hub_fault.ts';
+import { type BoardJob, boardJob, boardLines, takeEvent } from './job_board.ts';
 import { type Entry, readEntries } from './job_input.ts';
+import { LiveLines } from './live_lines.ts';
+import { EventLines, RedisTime } from './watch_many.ts';
 
 /** Groups of jobs on their way at once; beyond these nothing more is read. */
 const GROUPS_IN_FLIGHT = 4;
@@ -12,7 +15,9 @@ const PATIENCE_MS = 30_000;
 /** Refusals that pass: the hub says when to come again. */
 const PASSING: ReadonlySet<string> = new Set(['queue_full', 'rate_limited']);
 const COME_AGAIN_MS = 1000;
-const REDRAW_MS = 100;
+const REDRAW_MS = 200;
+/** With `watch`, so many jobs have a bar each; when there are more, one line tells of all. */
+const BARS_MOST = 100;
 
 export interface ManyOptions {
   /** The name of a file, or `-` for standard input. */
@@ -23,6 +28,8 @@ export interface ManyOptions {
   id_prefix?: string | undefined;
   /** Wait until all have ended. */
   wait: boolean;
+  /** Wait, and show how each goes: bars on a terminal while there are few, a line an event in a pipe. */
+  watch: boolean;
 }
 
 /**
@@ -34,9 +41,9 @@ export interface ManyOptions {
  */
 export async function submitMany(context: Context, options: ManyOptions): Promise<ExitCode> {
   // Says at once, and in the usual words, that no hub answers; the connection would try for long.
-  await context.hub.stats();
+  const { at } = await context.hub.stats();
   await using client = new GpuhubClient(context.address);
-  return await new Batch(context, client, options).run();
+  return await new Batch(context, client, options, new RedisTime(at)).run();
 }
 
 /** An entry with what is sent for it. */
@@ -50,16 +57,21 @@ class Batch {
   readonly #client: GpuhubClient;
   readonly #options: ManyOptions;
   readonly #progress: Progress;
+  readonly #lines: EventLines | undefined;
+  /** Those that have a bar; none when there are too many. */
+  readonly #bars: BoardJob[] = [];
   readonly #ends: Promise<void>[] = [];
   readonly #tally = { read: 0, accepted: 0, duplicates: 0, refused: 0, completed: 0, not_completed: 0 };
   /** The first entry that the hub did not answer, and why. */
   #lost: { entry: Entry; error: GpuhubError } | undefined;
 
-  constructor(context: Context, client: GpuhubClient, options: ManyOptions) {
+  constructor(context: Context, client: GpuhubClient, options: ManyOptions, time: RedisTime) {
     this.#context = context;
     this.#client = client;
     this.#options = options;
-    this.#progress = new Progress(context, () => this.#state());
+    this.#progress = new Progress(context, time, this.#bars, () => this.#state());
+    const { json, io } = context;
+    if (options.watch && !json && io.terminal === null) this.#lines = new EventLines(context);
   }
 
   async run(): Promise<ExitCode> {
@@ -67,7 +79,7 @@ class Batch {
       await this.#readAll();
       await Promise.all(this.#ends);
     } finally {
-      this.#progress.clear();
+      this.#progress.end();
     }
     if (this.#lost !== undefined) throw this.#gone(this.#lost);
     if (this.#tally.read === 0) throw new UsageError(`there is no job in ${inputName(this.#options.from)}`);
@@ -107,7 +119,7 @@ class Batch {
         else this.#refused(prepared.entry, answer.code, answer.message, prepared.job.job_id);
       }
       left = again;
-      this.#progress.draw(left.length > 0 ? 'the hub is full, waiting' : '');
+      this.#progress.note(left.length > 0 ? 'the hub is full, waiting' : '');
     }
   }
 
@@ -126,9 +138,16 @@ class Batch {
 
   /** What the input says goes before the options. */
   #job({ number }: Entry, fields: Record<string, unknown>): JobSubmission {
-    const { id_prefix, defaults, wait } = this.#options;
+    const { id_prefix, defaults } = this.#options;
     const named = id_prefix === undefined ? {} : { job_id: `${id_prefix}:${number}` };
-    return { params: {}, ...defaults, ...named, ...fields, watch: wait ? 'end' : false } as JobSubmission;
+    return { params: {}, ...defaults, ...named, ...fields, watch: this.#watchLevel() } as JobSubmission;
+  }
+
+  /** How much of a job is told: everything while each is shown, only its end when they are counted. */
+  #watchLevel(): JobSubmission['watch'] {
+    const { wait, watch } = this.#options;
+    if (!watch) return wait ? 'end' : false;
+    return this.#lines !== undefined || this.#tally.read <= BARS_MOST ? 'all' : 'end';
   }
 
   #accepted({ entry }: Prepared, handle: JobHandle): void {
@@ -138,7 +157,7 @@ class Batch {
     if (!this.#context.json) {
       for (const warning of warnings ?? []) this.#note(`${nameOf(entry)}: ! ${visible(warning)}`);
     }
-    if (this.#options.wait) this.#ends.push(this.#end(entry, handle));
+    if (this.#options.wait || this.#options.watch) this.#ends.push(this.#end(entry, handle));
     else if (this.#context.json) {
       this.#context.printJson({
         [entry.unit]: entry.number,
@@ -154,6 +173,7 @@ class Batch {
   async #end(entry: Entry, handle: JobHandle): Promise<void> {
     const head = { [entry.unit]: entry.number, job_id: handle.id };
     try {
+      if (this.#options.watch) await this.#follow(handle);
       const result = await handle.result();
       this.#tally.completed += 1;
       if (this.#context.json) this.#context.printJson({ ...head, status: 'completed', result });
@@ -164,7 +184,20 @@ class Batch {
         this.#context.printJson({ ...head, status: endOf(error), error: { code, message } });
       else this.#note(`${nameOf(entry)}: ${visible(`${handle.id} ${endOf(error)}: ${code}: ${message}`)}`);
     }
-    this.#progress.draw('');
+  }
+
+  /** Shows how a job goes, to its end. */
+  async #follow(handle: JobHandle): Promise<void> {
+    if (this.#lines === undefined && this.#tally.read > BARS_MOST) {
+      this.#bars.length = 0;
+      return;
+    }
+    const job = boardJob(handle.id);
+    if (this.#lines === undefined) this.#bars.push(job);
+    for await (const event of handle) {
+      takeEvent(job, event);
+      this.#lines?.show(event);
+    }
   }
 
   #refused(entry: Entry, code: string, message: string, job_id?: string): void {
@@ -184,7 +217,7 @@ class Batch {
     const parts = [`${plural(accepted, 'job')} taken`];
     if (duplicates > 0) parts.push(`${count(duplicates)} of them there already`);
     if (refused > 0) parts.push(`${count(refused)} refused`);
-    if (this.#options.wait) parts.push(`${count(completed)} completed`);
+    if (this.#options.wait || this.#options.watch) parts.push(`${count(completed)} completed`);
     if (not_completed > 0) parts.push(`${count(not_completed)} not completed`);
     return parts.join(' · ');
   }
@@ -222,29 +255,52 @@ function comeAgainMs({ details }: GpuhubError): number {
   return typeof retry_after_ms === 'number' ? retry_after_ms : COME_AGAIN_MS;
 }
 
-/** One line on a terminal that is redrawn; nothing elsewhere. */
+/** What is redrawn on a terminal while it goes on: the state of all, and bars while there are few. Nothing elsewhere. */
 class Progress {
   readonly #context: Context;
   readonly #text: () => string;
-  #drawn_at = 0;
+  readonly #lines: LiveLines | undefined;
+  readonly #bars: readonly BoardJob[];
+  readonly #time: RedisTime;
+  readonly #timer: NodeJS.Timeout | undefined;
+  #note = '';
 
-  constructor(context: Context, text: () => string) {
+  constructor(context: Context, time: RedisTime, bars: readonly BoardJob[], text: () => string) {
     this.#context = context;
+    this.#time = time;
+    this.#bars = bars;
     this.#text = text;
+    const { notes } = context.io;
+    if (notes === null) return;
+    this.#lines = new LiveLines(text => context.io.err(text), notes);
+    this.#timer = setInterval(() => this.#draw(), REDRAW_MS);
   }
 
-  draw(note: string): void {
-    const { note_width } = this.#context.io;
-    const now = performance.now();
-    if (note_width === null || now - this.#drawn_at < REDRAW_MS) return;
-    this.#drawn_at = now;
-    const text = note === '' ? this.#text() : `${this.#text()} · ${note}`;
-    this.#context.io.err(`\r\u001b[2K${cut(text, note_width - 1)}`);
+  /** @param text beside the state, until it is said anew */
+  note(text: string): void {
+    this.#note = text;
   }
 
+  #draw(): void {
+    const lines = this.#lines as LiveLines;
+    const state = [this.#text(), this.#note].filter(text => text !== '').join(' · ');
+    lines.draw([...this.#board(lines), cut(state, lines.width)]);
+  }
+
+  #board({ rows, width }: LiveLines): string[] {
+    if (this.#bars.length === 0 || rows <= 2) return [];
+    const screen = { color: this.#context.screen.color, width };
+    return boardLines(screen, this.#bars, this.#time.now(), rows - 1);
+  }
+
+  /** Makes room for a line that stays. */
   clear(): void {
-    if (this.#drawn_at === 0) return;
-    this.#drawn_at = 0;
-    this.#context.io.err('\r\u001b[2K');
+    this.#lines?.clear();
+  }
+
+  /** Draws no more; the bars stay as they are at the end. */
+  end(): void {
+    clearInterval(this.#timer);
+    this.#lines?.draw(this.#board(this.#lines));
   }
 }

@@ -1,4 +1,5 @@
 import process from 'node:process';
+import type { WriteStream } from 'node:tty';
 
 /** What a full-screen view is told while it has the terminal. */
 export interface TerminalHandlers {
@@ -7,9 +8,19 @@ export interface TerminalHandlers {
   resize(): void;
 }
 
+export interface TerminalSize {
+  columns: number;
+  rows: number;
+}
+
+/** How large a terminal is now; one that does not tell is taken for the usual 80 × 24. */
+export function sizeOf(stream: WriteStream): TerminalSize {
+  return { columns: stream.columns || 80, rows: stream.rows || 24 };
+}
+
 /** A terminal that a verb may take as a whole. */
 export interface Terminal {
-  size(): { columns: number; rows: number };
+  size(): TerminalSize;
   /**
    * Takes the whole screen and the keyboard.
    *
@@ -26,8 +37,8 @@ const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
 /** The terminal of this process. It is given back also when a signal or an error ends the process. */
 export class ProcessTerminal implements Terminal {
-  size(): { columns: number; rows: number } {
-    return { columns: process.stdout.columns || 80, rows: process.stdout.rows || 24 };
+  size(): TerminalSize {
+    return sizeOf(process.stdout);
   }
 
   take(handlers: TerminalHandlers): () => void {

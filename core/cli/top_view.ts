@@ -1,12 +1,11 @@
-import { stripVTControlCharacters } from 'node:util';
 import type { JobRecord } from '../messages/job.ts';
 import type { Stats, WorkerState } from '../messages/stats.ts';
 import type { WorkerRecord } from '../messages/worker.ts';
 import {
   bar,
   count,
-  cut,
   duration,
+  fitting,
   memory,
   NOTHING,
   paint,
@@ -192,9 +191,4 @@ function runningLines(screen: Screen, { running, now }: Picture, most: number, a
   const lines = table(screen, head, rows, { right: ['RUN', 'TRY', 'PRI'] }).split('\n');
   if (all > rows.length) lines.push(`… ${count(all - rows.length)} more: gpuhub jobs --status active`);
   return lines;
-}
-
-function fitting(line: string, width: number | null): string {
-  if (width === null || shownWidth(line) <= width) return line;
-  return cut(stripVTControlCharacters(line), width);
 }
