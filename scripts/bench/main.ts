@@ -1,84 +1,123 @@
-// `npm run bench`: gpuhub beside BullMQ on the same Redis, in the same minutes. README.md says how to read it.
+// `npm run bench`: gpuhub beside its peers and beside floors, in the same minutes. README.md says how to read it.
 
 import { execFile } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus, loadavg, totalmem } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { Redis } from 'ioredis';
-import { type RedisProcess, startRedis } from '../redis_server.ts';
-import { type Cell, type Plan, type Run, runCell } from './cell.ts';
-import { median, report } from './report.ts';
+import { startRedis } from '../redis_server.ts';
+import { report } from './report.ts';
+import type { Bench, Durability, Findings, Scenario, Stoppable } from './scenario.ts';
+import { SCENARIOS } from './scenarios/index.ts';
+import { drawPlot } from './svg.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const OUTPUT = join(ROOT, 'bench-results');
 
-const HELP = `Measures gpuhub and BullMQ side by side: throughput, CPU, memory, idle latency.
+const HELP = `Measures gpuhub beside BullMQ, RabbitMQ, beanstalkd, NATS JetStream, Celery and floors, in the same minutes.
 
 usage: npm run bench -- [options]
 
-  --quick          3 runs of each cell, shorter ones: under two minutes
-  --reps N         runs of each cell (5)
+  --scenario A,B   only these (all); --list names them
+  --only A,B       only these systems: gpuhub, gpuhub-raw, bullmq, rabbitmq, beanstalkd, nats, celery,
+                   mini-hub, ws-script, ws-echo
+  --quick          fewer systems, runs and jobs: under two minutes
+  --reps N         runs of each cell (5; 2 with --quick)
   --jobs N         jobs of a flood (20000)
-  --aof            each cell also on a Redis with the append-only file on, fsync every second
-  --only A,B       only these systems: gpuhub, gpuhub-raw, bullmq
+  --aof            with --quick: throughput also on a Redis with the append-only file on, fsync every second
   --cpu-prof       write a CPU profile of the hub for each run, beside the results; the profiler takes its share
-  --help
+  --output FOLDER  where results go (bench-results)
+  --list, --help
 
-The table goes to standard output, everything measured to a JSON file in bench-results/.`;
+Tables go to standard output; everything measured to a JSON file and plots as SVG to bench-results/.`;
 
 const FLAGS = {
+  scenario: { type: 'string' },
+  only: { type: 'string' },
   quick: { type: 'boolean', default: false },
   reps: { type: 'string' },
   jobs: { type: 'string' },
   aof: { type: 'boolean', default: false },
-  only: { type: 'string' },
   'cpu-prof': { type: 'boolean', default: false },
+  output: { type: 'string', default: join(ROOT, 'bench-results') },
+  list: { type: 'boolean', default: false },
   help: { type: 'boolean', short: 'h', default: false },
 } as const;
 type Flags = ReturnType<typeof parseArgs<{ options: typeof FLAGS }>>['values'];
 
 const SYSTEMS = [
-  { name: 'gpuhub', system: 'gpuhub', has_hub: true },
-  { name: 'gpuhub-raw', system: 'gpuhub_raw', has_hub: true },
-  { name: 'bullmq', system: 'bullmq', has_hub: false },
+  'gpuhub',
+  'gpuhub-raw',
+  'bullmq',
+  'rabbitmq',
+  'beanstalkd',
+  'nats',
+  'celery',
+  'mini-hub',
+  'ws-script',
+  'ws-echo',
 ];
 
-function wholeNumber(flags: Flags, name: 'reps' | 'jobs', otherwise: number): number {
-  const value = Number(flags[name] ?? otherwise);
+function wholeNumber(flags: Flags, name: 'reps' | 'jobs'): number | undefined {
+  if (flags[name] === undefined) return undefined;
+  const value = Number(flags[name]);
   if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} must be a whole number from 1`);
   return value;
 }
 
-function planOf(flags: Flags): { reps: number; plan: Plan } {
-  return {
-    reps: wholeNumber(flags, 'reps', flags.quick ? 3 : 5),
-    plan: {
-      warm_up_jobs: 5000,
-      jobs: wholeNumber(flags, 'jobs', flags.quick ? 10_000 : 20_000),
-      in_flight: 500,
-      slots: 64,
-      idle_jobs: flags.quick ? 200 : 500,
-      idle_per_second: 100,
-      profile: flags['cpu-prof'] ? OUTPUT : undefined,
-    },
-  };
+function namesOf(flags: Flags, name: 'scenario' | 'only', known: readonly string[]): string[] | undefined {
+  const names = flags[name]?.split(',');
+  const unknown = names?.find(given => !known.includes(given));
+  if (unknown !== undefined) throw new Error(`--${name}: "${unknown}" is none of ${known.join(', ')}`);
+  return names;
 }
 
-function systemsOf({ only }: Flags): typeof SYSTEMS {
-  if (only === undefined) return SYSTEMS;
-  const names = only.split(',');
-  const unknown = names.find(name => !SYSTEMS.some(system => system.name === name));
-  if (unknown !== undefined) {
-    throw new Error(`--only: "${unknown}" is none of ${SYSTEMS.map(({ name }) => name).join(', ')}`);
+function scenariosOf(flags: Flags): Scenario[] {
+  const all = SCENARIOS.map(({ name }) => name);
+  const names = namesOf(flags, 'scenario', all) ?? all;
+  return SCENARIOS.filter(({ name }) => names.includes(name));
+}
+
+/** Starts what scenarios ask for, once each, and stops it all at the end. */
+class Servers {
+  readonly #started = new Map<string, Promise<Stoppable>>();
+
+  shared<T extends Stoppable>(name: string, start: () => Promise<T>): Promise<T> {
+    const started = this.#started.get(name) ?? start();
+    this.#started.set(name, started);
+    return started as Promise<T>;
   }
-  return SYSTEMS.filter(({ name }) => names.includes(name));
+
+  async stop(): Promise<void> {
+    // One that did not start was told where it was asked for.
+    for (const server of await Promise.allSettled(this.#started.values())) {
+      if (server.status === 'fulfilled') await server.value.stop();
+    }
+  }
 }
 
-async function startRedisOf(kind: 'memory' | 'everysec'): Promise<RedisProcess> {
-  const args = kind === 'memory' ? ['--appendonly', 'no'] : ['--appendfsync', 'everysec'];
-  return startRedis({ args: [...args, '--loglevel', 'warning'] });
+const REDIS_ARGS: Record<Durability, string[]> = {
+  memory: ['--appendonly', 'no'],
+  everysec: ['--appendfsync', 'everysec'],
+};
+
+/** @throws Error with one sentence, if a flag is wrong */
+function benchOf(flags: Flags, servers: Servers): Bench {
+  return {
+    quick: flags.quick,
+    reps: wholeNumber(flags, 'reps') ?? (flags.quick ? 2 : 5),
+    jobs: wholeNumber(flags, 'jobs'),
+    aof: flags.aof,
+    profile: flags['cpu-prof'] ? resolve(flags.output) : undefined,
+    only: namesOf(flags, 'only', SYSTEMS),
+    say: text => void process.stderr.write(`${text}\n`),
+    redis: kind =>
+      servers.shared(`redis ${kind}`, () =>
+        startRedis({ args: [...REDIS_ARGS[kind], '--loglevel', 'warning'] }),
+      ),
+    shared: (name, start) => servers.shared(name, start),
+  };
 }
 
 /** Which code is measured; `changed` where the working copy differs from the commit. */
@@ -92,8 +131,9 @@ async function commitOf(): Promise<string> {
   }
 }
 
-async function machineOf(redis: RedisProcess): Promise<Record<string, unknown>> {
-  const link = new Redis(redis.port, redis.host);
+async function machineOf(bench: Bench): Promise<Record<string, unknown>> {
+  const { host, port } = await bench.redis('memory');
+  const link = new Redis(port, host);
   const info = await link.info('server');
   link.disconnect();
   return {
@@ -103,67 +143,56 @@ async function machineOf(redis: RedisProcess): Promise<Record<string, unknown>> 
     memory_gib: Math.round(totalmem() / 2 ** 30),
     node: process.version,
     redis: /(?:valkey|redis)_version:(\S+)/.exec(info)?.[1],
+    load_average_before: loadavg()[0],
   };
 }
 
-/** Cells take turns within each repetition, each time in another order: the machine drifts, and all drift with it. */
-async function runAll(cells: Cell[], reps: number, plan: Plan): Promise<Run[]> {
-  const runs: Run[] = [];
-  for (let rep = 0; rep < reps; rep++) {
-    const shift = rep % cells.length;
-    for (const cell of [...cells.slice(shift), ...cells.slice(0, shift)]) {
-      const run = await runCell(cell, plan);
-      runs.push(run);
-      const noticed = median(run.idle.noticed).toFixed(2);
-      process.stderr.write(
-        `${rep + 1}/${reps} ${cell.name}: ${Math.round(run.jobs_per_s)} jobs/s, idle notice ${noticed} ms\n`,
-      );
-    }
-  }
-  return runs;
+/** @returns the names of the files */
+async function write(
+  folder: string,
+  at: string,
+  results: object,
+  found: Map<string, Findings>,
+): Promise<string[]> {
+  await mkdir(folder, { recursive: true });
+  const stamp = at.replaceAll(':', '-').slice(0, 19);
+  const plots = [...found.values()].flatMap(({ plots }) => plots);
+  const files = new Map([
+    [`${stamp}.json`, `${JSON.stringify({ at, ...results, scenarios: Object.fromEntries(found) })}\n`],
+    ...plots.map(plot => [`${stamp}-${plot.file}.svg`, drawPlot(plot)] as const),
+  ]);
+  for (const [name, text] of files) await writeFile(join(folder, name), text);
+  return [...files.keys()];
 }
 
 async function main(flags: Flags): Promise<void> {
-  const { reps, plan } = planOf(flags);
-  const systems = systemsOf(flags);
-  const began = new Date();
-  const kinds = flags.aof ? (['memory', 'everysec'] as const) : (['memory'] as const);
-  const servers: RedisProcess[] = [];
+  const servers = new Servers();
+  const bench = benchOf(flags, servers);
+  const at = new Date().toISOString();
   try {
-    const cells: Cell[] = [];
-    for (const kind of kinds) {
-      const redis = await startRedisOf(kind);
-      servers.push(redis);
-      for (const { name, ...system } of systems) {
-        cells.push({ name: kind === 'memory' ? name : `${name}, AOF`, redis, ...system });
-      }
-    }
-    const machine = { ...(await machineOf(servers[0] as RedisProcess)), load_average_before: loadavg()[0] };
-    await mkdir(OUTPUT, { recursive: true });
-    const runs = await runAll(cells, reps, plan);
-    const file = join(OUTPUT, `${began.toISOString().replaceAll(':', '-').slice(0, 19)}.json`);
-    await writeFile(file, `${JSON.stringify({ at: began.toISOString(), machine, reps, plan, runs })}\n`);
-    const { jobs, in_flight, slots } = plan;
-    console.log(
-      `\n${Object.entries(machine)
-        .map(([name, value]) => `${name} ${value}`)
-        .join(', ')}`,
-    );
-    console.log(`${jobs} jobs, ${in_flight} submissions in flight, ${slots} slots, ${reps} runs of each\n`);
-    console.log(report(runs));
-    console.log(`\neverything measured: ${file.slice(OUTPUT.lastIndexOf('bench-results'))}`);
+    const machine = await machineOf(bench);
+    await mkdir(flags.output, { recursive: true });
+    const found = new Map<string, Findings>();
+    for (const scenario of scenariosOf(flags)) found.set(scenario.name, await scenario.run(bench));
+    const facts = Object.entries(machine).map(([name, value]) => `${name} ${value}`);
+    console.log(`\n${facts.join(', ')}; ${bench.reps} runs of each cell\n`);
+    console.log(report([...found.values()]));
+    const { quick, reps } = bench;
+    const files = await write(flags.output, at, { machine, quick, reps }, found);
+    console.log(`\n${flags.output}: ${files.join(', ')}`);
   } finally {
-    for (const server of servers) await server.stop();
+    await servers.stop();
   }
 }
 
 function read(): Flags | undefined {
   try {
     const flags = parseArgs({ options: FLAGS }).values;
-    planOf(flags);
-    systemsOf(flags);
-    if (!flags.help) return flags;
-    console.log(HELP);
+    benchOf(flags, new Servers());
+    scenariosOf(flags);
+    if (flags.help) console.log(HELP);
+    else if (flags.list) console.log(SCENARIOS.map(({ name, about }) => `${name}: ${about}`).join('\n'));
+    else return flags;
   } catch (error) {
     console.error(`${(error as Error).message}\nRun with --help to see the options.`);
     process.exitCode = 2;

@@ -1,26 +1,56 @@
 // A producer or a worker process of a cell: `peer.ts SYSTEM producer|worker`.
 
-import { flood, pace } from './load.ts';
+import { type FloodPlan, flood, type PacePlan, pace } from './load.ts';
 import { makeResult } from './payload.ts';
 import { serve } from './served.ts';
-import type { Address, Machine, Submitter, System } from './system.ts';
+import { type Address, type Machine, nowMs, type Params, type Submitter, type System } from './system.ts';
 
 const [name, role] = process.argv.slice(2);
 const { system } = (await import(`./systems/${name}.js`)) as { system: System };
 
-let open: Submitter | Machine | undefined;
-
-if (role === 'producer') {
+function serveProducer(): void {
+  let submitter: Submitter;
   serve({
-    open: async (address: Address) => void (open = await system.openSubmitter(address)),
-    flood: (plan: Parameters<typeof flood>[1]) => flood(open as Submitter, plan),
-    pace: (plan: Parameters<typeof pace>[1]) => pace(open as Submitter, plan),
-    close: () => open?.close(),
-  });
-} else {
-  serve({
-    open: async ({ address, slots }: { address: Address; slots: number }) =>
-      void (open = await system.openMachine(address, slots, makeResult)),
-    close: () => open?.close(),
+    open: async (address: Address) => void (submitter = await system.openSubmitter(address)),
+    flood: (plan: FloodPlan) => flood(submitter, plan),
+    pace: (plan: PacePlan) => pace(submitter, plan),
   });
 }
+
+/** Several machines share the slots; all are in this process. */
+interface Fleet {
+  address: Address;
+  machines: number;
+  slots: number;
+}
+
+function serveWorker(): void {
+  let open: Machine[] = [];
+  /** From the end of one handler to the start of the next: with one slot, how long it lay idle. */
+  let gaps: number[] = [];
+  let ended_ms: number | undefined;
+  const handle = (params: Params) => {
+    const result = makeResult(params);
+    if (ended_ms !== undefined) gaps.push(result.started_ms - ended_ms);
+    ended_ms = nowMs();
+    return result;
+  };
+  serve({
+    open: async ({ address, machines, slots }: Fleet) => {
+      const openOne = (_: unknown, i: number) =>
+        system.openMachine(address, { machine_id: `bench-${i}`, slots: slots / machines }, handle);
+      open = await Promise.all(Array.from({ length: machines }, openOne));
+    },
+    /** The gaps since the last call. */
+    gaps: () => {
+      const taken = gaps;
+      gaps = [];
+      ended_ms = undefined;
+      return taken;
+    },
+    close: () => Promise.all(open.map(machine => machine.close())).then(() => {}),
+  });
+}
+
+if (role === 'producer') serveProducer();
+else serveWorker();

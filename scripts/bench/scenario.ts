@@ -26,8 +26,8 @@ export interface Plot {
 export interface Ratio {
   what: string;
   value: number;
-  /** What it must be at least (`>=`) or at most (`<=`), and what it should be. */
-  target?: { is: '>=' | '<='; least: number; aim: number };
+  /** What it must be at least (`>=`) or at most (`<=`), if anything, and what it should be. */
+  target?: { is: '>=' | '<='; least?: number; aim: number };
 }
 
 /** What a scenario found. `raw` has everything measured and goes into the JSON file. */
@@ -44,12 +44,27 @@ export interface Bench {
   quick: boolean;
   /** Runs of each cell; those of one scenario take turns. */
   reps: number;
+  /** Jobs of a flood, if it is not to be the scenario's own number. */
+  jobs: number | undefined;
+  /** Also on servers that write to disk, where a quick run would leave that out. */
+  aof: boolean;
+  /** The folder for a CPU profile of each hub, if wanted. */
+  profile: string | undefined;
   /** Only these systems, if given. */
   only: readonly string[] | undefined;
   /** A line of progress. */
   say(text: string): void;
   /** A private Redis, empty, that ends with the run; the same one for the same kind. */
-  redis(kind: 'memory' | 'everysec'): Promise<RedisProcess>;
+  redis(kind: Durability): Promise<RedisProcess>;
+  /** What `start` gave at the first call of this name; it is stopped when the run ends. */
+  shared<T extends Stoppable>(name: string, start: () => Promise<T>): Promise<T>;
+}
+
+/** Nothing on disk, or written at once and synced every second. */
+export type Durability = 'memory' | 'everysec';
+
+export interface Stoppable {
+  stop(): Promise<void>;
 }
 
 /** One question the benchmark answers; a file of scenarios/ each, listed in scenarios/index.ts. */

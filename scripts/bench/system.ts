@@ -1,8 +1,8 @@
-/** Where a system under measurement is: its Redis, and the hub in front of it if it has one. */
+/** Where a system under measurement is. */
 export interface Address {
-  redis_port: number;
-  hub_url: string | undefined;
-  /** Makes the ids of one cell differ from those of all others. */
+  /** Of what its clients connect to: the hub, the broker, or Redis itself. */
+  url: string;
+  /** Makes the ids and names of one cell differ from those of all others. */
   run_id: string;
 }
 
@@ -24,15 +24,30 @@ export interface Submitter {
   close(): Promise<void>;
 }
 
-/** The machine's side: one process that does `slots` jobs at once. */
+/** The machine's side: it does several jobs at once. */
 export interface Machine {
   close(): Promise<void>;
+}
+
+export interface MachineOptions {
+  /** One of several in the same process has its own. */
+  machine_id: string;
+  slots: number;
 }
 
 /** One way to get a job from an application to a worker and its result back; a file of systems/ each. */
 export interface System {
   openSubmitter(address: Address): Promise<Submitter>;
-  openMachine(address: Address, slots: number, handle: (params: Params) => Result): Promise<Machine>;
+  openMachine(
+    address: Address,
+    options: MachineOptions,
+    handle: (params: Params) => Result,
+  ): Promise<Machine>;
+}
+
+/** Ends the process, and with it the run: a benchmark that goes on after an error measures something else. */
+export function fail(error: unknown): never {
+  throw error;
 }
 
 /** Milliseconds by the machine's monotonic clock, which all processes share. */

@@ -1,4 +1,6 @@
 import type { Scenario } from '../scenario.ts';
+import { scenario as latency } from './latency.ts';
+import { scenario as throughput } from './throughput.ts';
 
 /** All that `npm run bench` can run, in this order. Each file of this folder exports its own as `scenario`. */
-export const SCENARIOS: readonly Scenario[] = [];
+export const SCENARIOS: readonly Scenario[] = [throughput, latency];

@@ -3,23 +3,22 @@
 
 import { Queue, QueueEvents, Worker } from 'bullmq';
 import { KEEP_FINISHED } from '../payload.ts';
-import type { Machine, Result, Submitter, System } from '../system.ts';
+import { fail, type Machine, type Result, type Submitter, type System } from '../system.ts';
 
 const NAME = 'bench';
-const connectionOf = (port: number) => ({ host: '127.0.0.1', port });
-
-function fail(error: unknown): never {
-  throw error;
-}
+/** By default the oldest of 10,000 events go; a submitter that the machine held up would wait for them for ever. */
+const EVENTS_MAX = 200_000;
 
 export const system: System = {
-  async openSubmitter({ redis_port }): Promise<Submitter> {
+  async openSubmitter({ url }): Promise<Submitter> {
     const keep = { count: KEEP_FINISHED };
     const queue = new Queue(NAME, {
-      connection: connectionOf(redis_port),
+      connection: { url },
       defaultJobOptions: { removeOnComplete: keep, removeOnFail: keep },
+      streams: { events: { maxLen: EVENTS_MAX } },
     });
-    const events = new QueueEvents(NAME, { connection: connectionOf(redis_port) });
+    // From the first event on: by default those before the first read, which comes some time after "ready", are missed.
+    const events = new QueueEvents(NAME, { connection: { url }, lastEventId: '0' });
     await Promise.all([queue.waitUntilReady(), events.waitUntilReady()]);
 
     const listeners = new Map<string, (result: Result) => void>();
@@ -58,9 +57,9 @@ export const system: System = {
     };
   },
 
-  async openMachine({ redis_port }, slots, handle): Promise<Machine> {
+  async openMachine({ url }, { slots }, handle): Promise<Machine> {
     const worker = new Worker(NAME, async job => handle(job.data), {
-      connection: connectionOf(redis_port),
+      connection: { url },
       concurrency: slots,
     });
     worker.on('error', fail);

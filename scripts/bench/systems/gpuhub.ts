@@ -2,15 +2,11 @@
 
 import { GpuhubClient } from '../../../core/sdk/client.ts';
 import { GpuhubWorker } from '../../../core/sdk/worker.ts';
-import type { Machine, Result, Submitter, System } from '../system.ts';
-
-function fail(error: unknown): never {
-  throw error;
-}
+import { fail, type Machine, type Result, type Submitter, type System } from '../system.ts';
 
 export const system: System = {
-  async openSubmitter({ hub_url }): Promise<Submitter> {
-    const client = new GpuhubClient({ url: hub_url as string });
+  async openSubmitter({ url }): Promise<Submitter> {
+    const client = new GpuhubClient({ url });
     await client.connect();
     return {
       submit(params, acked, ended) {
@@ -26,10 +22,10 @@ export const system: System = {
     };
   },
 
-  async openMachine({ hub_url }, slots, handle): Promise<Machine> {
+  async openMachine({ url }, { machine_id, slots }, handle): Promise<Machine> {
     const worker = new GpuhubWorker({
-      url: hub_url as string,
-      machine_id: 'bench',
+      url,
+      machine_id,
       gpu_count: slots,
       job_types: ['bench'],
       handler: job => handle(job.params),
