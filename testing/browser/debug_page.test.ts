@@ -290,6 +290,8 @@ describe('the debug page', { timeout: TEST_TIMEOUT_MS }, () => {
       const job_type = unique('undo');
       const ids = [await submit({ job_type, ...fields }), await submit({ job_type, ...fields })];
       await page.goto(debugPage(`#/jobs?q=type:${job_type}`));
+      // The list holds still as soon as one is selected.
+      await expect.poll(() => page.locator('.jobs tr[data-row]').count()).toBe(2);
       await page.getByLabel(`select ${ids[0]}`).check();
       await page.getByLabel(`select ${ids[1]}`).check();
       return ids;

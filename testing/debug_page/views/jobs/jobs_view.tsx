@@ -33,15 +33,18 @@ function useSelection(ids: readonly string[]) {
   const [selected, setSelected] = useState(NONE);
   const anchor = useRef('');
   const toggle = (id: string, range: boolean) => {
-    const next = new Set(selected);
     const [from, to] = [ids.indexOf(anchor.current), ids.indexOf(id)].sort((a, b) => a - b) as [
       number,
       number,
     ];
-    if (range && from >= 0) for (const one of ids.slice(from, to + 1)) next.add(one);
-    else if (!next.delete(id)) next.add(id);
     anchor.current = id;
-    setSelected(next);
+    // Of what is selected then: the next may be picked before this one is drawn.
+    setSelected(before => {
+      const next = new Set(before);
+      if (range && from >= 0) for (const one of ids.slice(from, to + 1)) next.add(one);
+      else if (!next.delete(id)) next.add(id);
+      return next;
+    });
   };
   return { selected, toggle, select: (list: Iterable<string>) => setSelected(new Set(list)) };
 }
