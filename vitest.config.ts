@@ -2,7 +2,14 @@ import { defineConfig } from 'vitest/config';
 
 /** Suites by layer. Those that start hubs run one file at a time on small machines: their leases are short. */
 const suite = (name: string, include: string[]) => ({
-  test: { name, include, testTimeout: 20_000, hookTimeout: 60_000 },
+  // On a busy machine a second, the default, is not long for a page to draw or a hub to start.
+  test: {
+    name,
+    include,
+    testTimeout: 20_000,
+    hookTimeout: 60_000,
+    expect: { poll: { timeout: 10_000 } },
+  },
 });
 
 export default defineConfig({
