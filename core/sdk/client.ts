@@ -85,7 +85,7 @@ export class GpuhubClient implements AsyncDisposable {
 
   constructor(options: ClientOptions = {}) {
     this.#options = options;
-    this.client_id = options.client_id ?? `client-${randomId(6)}`;
+    this.client_id = options.client_id ?? `client-${randomId().slice(0, 8)}`;
     this.#socket = new HubSocket(
       {
         ...options,

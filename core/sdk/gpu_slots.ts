@@ -108,7 +108,9 @@ export class GpuSlots {
   #context(lease: Lease): JobContext {
     const { job } = lease;
     return {
-      signal: lease.controller.signal,
+      get signal() {
+        return lease.signal;
+      },
       gpu: lease.gpu,
       gpus: job.gpus,
       attempt: job.attempt,

@@ -56,7 +56,6 @@ export function stoppedEnding({ ending, reason }: Stop): Ending {
 export class Lease {
   readonly job: AssignedJob;
   readonly gpu: number;
-  readonly controller = new AbortController();
   readonly outputs = new OutputBuffer();
   status: 'waiting' | 'running' | 'outbox' | 'gone' = 'waiting';
   stop: Stop | undefined;
@@ -71,6 +70,8 @@ export class Lease {
   progress_timer: ReturnType<typeof setTimeout> | undefined;
   /** Of the wait for a GPU, of a grace, or of the next try of the terminal message. */
   timer: ReturnType<typeof setTimeout> | undefined;
+  /** Made when it is asked for: most handlers of short jobs never look, and it is dear. */
+  #controller: AbortController | undefined;
 
   constructor(job: AssignedJob) {
     this.job = job;
@@ -79,6 +80,17 @@ export class Lease {
 
   get id(): string {
     return this.job.lease_id;
+  }
+
+  /** Aborted when the job shall end early or is no longer ours. */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    return this.#controller.signal;
+  }
+
+  abort(reason: Error): void {
+    this.#controller ??= new AbortController();
+    this.#controller.abort(reason);
   }
 
   get names(): { job_id: string; lease_id: string } {

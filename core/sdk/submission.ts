@@ -22,13 +22,25 @@ export interface Item {
   prepared: Prepared;
 }
 
-export function randomId(bytes: number): string {
-  return base64url(crypto.getRandomValues(new Uint8Array(bytes)));
+/** 128 bits: nobody guesses one, and none comes twice. */
+const ID_BYTES = 16;
+/** Drawn for many ids at once: one call for each was 9 % of a busy producer's time. */
+const pool = new Uint8Array(ID_BYTES * 64);
+let used = pool.length;
+
+/** 22 characters of base64url: 128 random bits. */
+export function randomId(): string {
+  if (used === pool.length) {
+    crypto.getRandomValues(pool);
+    used = 0;
+  }
+  used += ID_BYTES;
+  return base64url(pool.subarray(used - ID_BYTES, used));
 }
 
 /** The client chooses the id, so that sending again makes nothing new. */
 export function prepare({ watch = true, ...job }: JobSubmission): Prepared {
-  const job_id = job.job_id ?? `j_${randomId(16)}`;
+  const job_id = job.job_id ?? `j_${randomId()}`;
   return {
     job_id,
     watch: watch === true ? 'default' : watch,

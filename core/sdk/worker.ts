@@ -432,7 +432,7 @@ export class GpuhubWorker implements AsyncDisposable {
     }
     clearTimeout(lease.timer);
     lease.timer = setTimeout(() => this.#finish(lease, stoppedEnding(stop)), grace_ms);
-    lease.controller.abort(new GpuhubError(code, reason));
+    lease.abort(new GpuhubError(code, reason));
   }
 
   /** Puts the end of a job in the outbox. The first end counts. */
@@ -456,7 +456,7 @@ export class GpuhubWorker implements AsyncDisposable {
   #drop(lease: Lease, code: string, reason: string): void {
     this.#slots.leave(lease);
     this.#forget(lease);
-    lease.controller.abort(new GpuhubError(code, reason));
+    lease.abort(new GpuhubError(code, reason));
     this.#emit({ type: 'job_dropped', job: lease.job, reason });
   }
 
