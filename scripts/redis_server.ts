@@ -98,15 +98,15 @@ export function cacheFolder(): string {
   return GPUHUB_CACHE || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'gpuhub');
 }
 
-/** One folder for each release and CPU: a home folder may be shared by machines that differ. */
-async function unpackFolder(): Promise<string> {
+/** Where a program is unpacked. One folder for each release and CPU: a home folder may be shared by machines that differ. */
+export async function unpackFolder(program: string): Promise<string> {
   const release = await readFile('/etc/os-release', 'utf8').catch(() => '');
   const field = (name: string) => new RegExp(`^${name}="?([\\w.-]+)`, 'm').exec(release)?.[1] ?? '';
-  return join(cacheFolder(), `redis-${field('ID')}${field('VERSION_ID')}-${process.arch}`);
+  return join(cacheFolder(), `${program}-${field('ID')}${field('VERSION_ID')}-${process.arch}`);
 }
 
 /** The environment in which a program unpacked under `root` finds the libraries unpacked beside it. */
-async function libraryEnv(root: string): Promise<Record<string, string>> {
+export async function libraryEnv(root: string): Promise<Record<string, string>> {
   const folders: string[] = [];
   for (const base of [join(root, 'usr/lib'), join(root, 'lib')]) {
     const names = await readdir(base).catch(() => []);
@@ -142,7 +142,7 @@ async function lookForRedisServer(): Promise<RedisServerBinary> {
     const path = await findOnPath(name);
     if (path && (await isUsable(path, {}))) return { path, env: {}, source: 'path' };
   }
-  const root = await unpackFolder();
+  const root = await unpackFolder('redis');
   const cached = await usableUnpacked(root);
   if (cached) return { ...cached, source: 'cache' };
 

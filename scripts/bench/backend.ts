@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { startHub } from './hub.ts';
 import { BenchProcess } from './process.ts';
-import type { Bench, Durability } from './scenario.ts';
+import type { Bench, Durability, Stoppable } from './scenario.ts';
 import type { Usage } from './served.ts';
 import { type RedisCounts, redisCounts, redisUsage } from './usage.ts';
 
@@ -72,4 +72,22 @@ export function onFloor(name: string): OpenBackend {
     const port = await hub.ask<number>('open', redis_url);
     return { hub, url: `ws://127.0.0.1:${port}` };
   });
+}
+
+/** A server of somebody else's, as brokers/ start them. */
+interface Server extends Stoppable {
+  port: number;
+  usage(): Promise<Usage>;
+}
+
+/** A broker that serves the whole run; what cells put into it has names of their own. */
+export function onBroker(scheme: string, name: string, start: () => Promise<Server>): OpenBackend {
+  return async bench => {
+    const server = await bench.shared(name, start);
+    return {
+      url: `${scheme}://127.0.0.1:${server.port}`,
+      usage: async () => ({ server: await server.usage() }),
+      close: async () => {},
+    };
+  };
 }

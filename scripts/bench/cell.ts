@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Backend, OpenBackend } from './backend.ts';
 import type { Flood, FloodPlan, Paced, PacePlan } from './load.ts';
 import { BenchProcess } from './process.ts';
-import type { Bench } from './scenario.ts';
+import { MissingServer } from './packages.ts';
+import type { Bench, Durability } from './scenario.ts';
 import type { Usage } from './served.ts';
 import type { Address } from './system.ts';
 
@@ -14,6 +15,7 @@ export interface Cell {
   system: string;
   /** A file of systems/. */
   file: string;
+  durability: Durability;
   backend: OpenBackend;
   /** They share the slots. */
   machines: number;
@@ -61,7 +63,11 @@ export class RunningCell {
     const backend = await cell.backend(bench);
     const peer = (role: string) => new BenchProcess(role, 'scripts/bench/peer.js', [cell.file, role]);
     const running = new RunningCell(backend, peer('producer'), peer('worker'));
-    const address: Address = { url: backend.url, run_id: randomBytes(6).toString('hex') };
+    const address: Address = {
+      url: backend.url,
+      durability: cell.durability,
+      run_id: randomBytes(6).toString('hex'),
+    };
     try {
       // Some brokers drop what nobody listens to yet.
       await running.worker.ask('open', { address, machines: cell.machines, slots });
@@ -101,6 +107,21 @@ export class RunningCell {
     await Promise.all([this.producer.stop(), this.worker.stop()]);
     await this.backend.close();
   }
+}
+
+/** Those whose servers are to be had on this machine; of each other one a line is said. */
+export async function available(cells: readonly Cell[], bench: Bench): Promise<Cell[]> {
+  const there: Cell[] = [];
+  for (const cell of cells) {
+    try {
+      await (await cell.backend(bench)).close();
+      there.push(cell);
+    } catch (error) {
+      if (!(error instanceof MissingServer)) throw error;
+      bench.say(`left out: ${cell.name}. ${error.message}`);
+    }
+  }
+  return there;
 }
 
 /** Runs every cell once a repetition, each time in another order: the machine drifts, and all drift with it. */

@@ -1,40 +1,43 @@
-import { onFloor, onHub, onRedis } from './backend.ts';
+import { onBroker, onFloor, onHub, onRedis } from './backend.ts';
+import { startBeanstalkd } from './brokers/beanstalkd.ts';
+import { startNats } from './brokers/nats.ts';
+import { startRabbitMq } from './brokers/rabbitmq.ts';
 import type { Cell } from './cell.ts';
 import type { Bench, Durability } from './scenario.ts';
 
-const onDisk = (name: string, kind: Durability) => (kind === 'memory' ? name : `${name}, AOF`);
-
-export function gpuhub(kind: Durability, machines = 1): Cell {
-  const name = machines === 1 ? 'gpuhub' : `gpuhub, ${machines} machines`;
-  return { name: onDisk(name, kind), system: 'gpuhub', file: 'gpuhub', backend: onHub(kind), machines };
+/** A cell of the usual kind: one machine, named as `--only` calls the system and after where its jobs are. */
+function cell(system: string, durability: Durability, more: Pick<Cell, 'backend'> & Partial<Cell>): Cell {
+  const name = durability === 'memory' ? system : `${system}, AOF`;
+  return { name, system, file: system.replace('-', '_'), durability, machines: 1, ...more };
 }
 
-export function gpuhubRaw(kind: Durability, machines = 1): Cell {
-  const name = machines === 1 ? 'gpuhub-raw' : `gpuhub-raw, ${machines} machines`;
-  return {
-    name: onDisk(name, kind),
-    system: 'gpuhub-raw',
-    file: 'gpuhub_raw',
-    backend: onHub(kind),
-    machines,
-  };
+/** Ours, by the SDK or by the bare protocol. */
+export function ours(system: 'gpuhub' | 'gpuhub-raw', durability: Durability, machines = 1): Cell {
+  const several = machines === 1 ? {} : { name: `${system}, ${machines} machines`, machines };
+  return cell(system, durability, { backend: onHub(durability), ...several });
 }
 
-export function bullmq(kind: Durability): Cell {
-  return {
-    name: onDisk('bullmq', kind),
-    system: 'bullmq',
-    file: 'bullmq',
-    backend: onRedis(kind),
-    machines: 1,
-  };
-}
+export const bullmq = (durability: Durability): Cell =>
+  cell('bullmq', durability, { backend: onRedis(durability) });
+
+/** Always persistent, always on disk. */
+export const rabbitmq = (): Cell =>
+  cell('rabbitmq', 'everysec', {
+    name: 'rabbitmq',
+    backend: onBroker('amqp', 'rabbitmq', startRabbitMq),
+  });
+
+export const beanstalkd = (durability: Durability): Cell =>
+  cell('beanstalkd', durability, {
+    backend: onBroker('beanstalkd', `beanstalkd ${durability}`, () => startBeanstalkd(durability)),
+  });
+
+export const nats = (durability: Durability): Cell =>
+  cell('nats', durability, { backend: onBroker('nats', 'nats', startNats) });
 
 /** What our shape costs at the least. */
-export function floor(name: 'mini-hub' | 'ws-script' | 'ws-echo'): Cell {
-  const file = name.replace('-', '_');
-  return { name, system: name, file, backend: onFloor(file), machines: 1 };
-}
+export const floor = (name: 'mini-hub' | 'ws-script' | 'ws-echo'): Cell =>
+  cell(name, 'memory', { backend: onFloor(name.replace('-', '_')) });
 
 /** Those that `--only` leaves. */
 export function chosen(cells: readonly Cell[], bench: Bench): Cell[] {

@@ -1,7 +1,10 @@
+import type { Durability } from './scenario.ts';
+
 /** Where a system under measurement is. */
 export interface Address {
   /** Of what its clients connect to: the hub, the broker, or Redis itself. */
   url: string;
+  durability: Durability;
   /** Makes the ids and names of one cell differ from those of all others. */
   run_id: string;
 }

@@ -1,5 +1,5 @@
-import { type Cell, RunningCell, takeTurns } from '../cell.ts';
-import { bullmq, chosen, floor, gpuhub, gpuhubRaw } from '../cells.ts';
+import { available, type Cell, RunningCell, takeTurns } from '../cell.ts';
+import { beanstalkd, bullmq, chosen, floor, nats, ours, rabbitmq } from '../cells.ts';
 import type { Paced } from '../load.ts';
 import type { Bench, Findings, Plot, Ratio, Scenario, Table } from '../scenario.ts';
 import { percentile, percentiles } from '../statistics.ts';
@@ -178,6 +178,12 @@ function summaryOf({ paced, gaps, ...run }: Run): unknown {
   return { ...run, paced: Object.fromEntries(loads), gaps: summary(gaps) };
 }
 
+function cellsOf(bench: Bench): Cell[] {
+  const always = [ours('gpuhub', 'memory'), ours('gpuhub-raw', 'memory'), bullmq('memory'), rabbitmq()];
+  const more = [beanstalkd('memory'), nats('memory'), floor('mini-hub')];
+  return chosen(bench.quick && bench.only === undefined ? always : [...always, ...more], bench);
+}
+
 async function run(bench: Bench): Promise<Findings> {
   const sizes: Sizes = {
     flood: bench.jobs ?? (bench.quick ? 4000 : 10_000),
@@ -185,7 +191,7 @@ async function run(bench: Bench): Promise<Findings> {
     loaded_ms: bench.jobs !== undefined ? 300 : bench.quick ? 1000 : 3000,
     gap_jobs: Math.min(bench.jobs ?? 1000, bench.quick ? 500 : 1000),
   };
-  const cells = chosen([gpuhub('memory'), gpuhubRaw('memory'), bullmq('memory'), floor('mini-hub')], bench);
+  const cells = await available(cellsOf(bench), bench);
   const runs = await takeTurns(cells, bench.reps, (cell, rep) => runCell(cell, rep, bench, sizes));
   const names = cells.map(({ name }) => name);
   return {

@@ -1,5 +1,5 @@
-import { type Cell, PROCESSES, RunningCell, takeTurns } from '../cell.ts';
-import { bullmq, chosen, floor, gpuhub, gpuhubRaw } from '../cells.ts';
+import { available, type Cell, PROCESSES, RunningCell, takeTurns } from '../cell.ts';
+import { beanstalkd, bullmq, chosen, floor, nats, ours, rabbitmq } from '../cells.ts';
 import type { Bench, Findings, Plot, Ratio, Scenario, Table } from '../scenario.ts';
 import { median, range, spread } from '../statistics.ts';
 
@@ -18,18 +18,25 @@ interface Run {
 
 function cellsOf(bench: Bench): Cell[] {
   const several = bench.quick ? [16] : [4, 16];
-  const onDisk = !bench.quick || bench.aof;
-  const cells = [
-    gpuhub('memory'),
-    gpuhubRaw('memory'),
+  const memory = [
+    ours('gpuhub', 'memory'),
+    ours('gpuhub-raw', 'memory'),
     bullmq('memory'),
     floor('mini-hub'),
-    ...several.map(machines => gpuhubRaw('memory', machines)),
-    ...(bench.quick ? [] : [...several.map(machines => gpuhub('memory', machines))]),
-    ...(bench.quick ? [] : [floor('ws-script'), floor('ws-echo')]),
-    ...(onDisk ? [gpuhub('everysec'), gpuhubRaw('everysec'), bullmq('everysec')] : []),
+    rabbitmq(),
+    beanstalkd('memory'),
+    nats('memory'),
+    ...several.map(machines => ours('gpuhub-raw', 'memory', machines)),
   ];
-  return chosen(cells, bench);
+  const more = [
+    ...several.map(machines => ours('gpuhub', 'memory', machines)),
+    floor('ws-script'),
+    floor('ws-echo'),
+  ];
+  const onDisk = [ours('gpuhub', 'everysec'), ours('gpuhub-raw', 'everysec'), bullmq('everysec')];
+  const brokersOnDisk = [beanstalkd('everysec'), nats('everysec')];
+  if (!bench.quick) return chosen([...memory, ...more, ...onDisk, ...brokersOnDisk], bench);
+  return chosen(bench.aof ? [...memory, ...onDisk] : memory, bench);
 }
 
 /** A warm-up, so that compilers, caches and sockets are warm, then the flood that counts. */
@@ -137,6 +144,8 @@ const PAIRS: readonly [string, string, Partial<Record<'jobs' | 'cpu', Ratio['tar
   ['gpuhub-raw', 'rabbitmq', {}],
   ['gpuhub-raw', 'beanstalkd', {}],
   ['gpuhub-raw', 'nats', {}],
+  ['gpuhub-raw, AOF', 'beanstalkd, AOF', {}],
+  ['gpuhub-raw, AOF', 'nats, AOF', {}],
   ['gpuhub-raw', 'celery', {}],
   ['gpuhub-raw, 4 machines', 'gpuhub-raw', {}],
   ['gpuhub-raw, 16 machines', 'gpuhub-raw', {}],
@@ -174,7 +183,8 @@ interface Sizes {
 async function run(bench: Bench): Promise<Findings> {
   const jobs = bench.jobs ?? (bench.quick ? 10_000 : 20_000);
   const sizes: Sizes = { warm_up: Math.min(jobs, 5000), jobs };
-  const runs = await takeTurns(cellsOf(bench), bench.reps, (cell, rep) => runCell(cell, rep, bench, sizes));
+  const cells = await available(cellsOf(bench), bench);
+  const runs = await takeTurns(cells, bench.reps, (cell, rep) => runCell(cell, rep, bench, sizes));
   const byCell = new Map<string, Run[]>();
   for (const { name } of cellsOf(bench))
     byCell.set(
