@@ -487,6 +487,66 @@ describe('the debug page', { timeout: TEST_TIMEOUT_MS }, () => {
     await expect.poll(() => page.locator('.fleet tr').count()).toBe(0);
   });
 
+  describe('a load', () => {
+    const numberOf = async (page: Page, name: string) => {
+      const number = page.locator('.load-outcome div', { has: page.getByText(name, { exact: true }) });
+      return Number((await number.locator('dd').innerText()).split(' ')[0]);
+    };
+    const slide = (page: Page, label: string, to: number) => page.getByLabel(label).fill(String(to));
+
+    test('sends the chosen number at the chosen mix, and counts what became of each', async () => {
+      await using watched = await newPage(browser);
+      const page = await watched.openLive(debugPage('#/console'));
+      await startMock(page);
+      const [small, large] = [unique('small'), unique('large')];
+      await slide(page, 'jobs a second', 4);
+      await slide(page, 'for', 0);
+      await page.getByLabel('type of kind 1').fill(small);
+      await page.getByLabel('seconds of kind 1').fill('0.01');
+      await page.getByLabel('type of kind 2').fill(large);
+      await page.getByLabel('priority of kind 2').fill('-7');
+      await page.getByLabel('seconds of kind 2').fill('0.02');
+      await page.getByRole('button', { name: 'Send 40 jobs' }).click();
+      await expect.poll(() => numberOf(page, 'completed'), { timeout: 15_000 }).toBe(40);
+      expect(await numberOf(page, 'accepted')).toBe(40);
+      expect(await numberOf(page, 'refused')).toBe(0);
+      // Its connection goes with it.
+      await page.getByRole('button', { name: 'Send 40 jobs' }).waitFor();
+      await expect.poll(() => page.locator('.connections .chip').count()).toBe(0);
+      const listed = async (type: string) => {
+        const answer = await fetch(`${hub.httpUrl}/jobs?job_type=${type}&limit=100&full=true`);
+        return ((await answer.json()) as { jobs: Record<string, unknown>[] }).jobs;
+      };
+      expect(await listed(small)).toHaveLength(30);
+      const larges = await listed(large);
+      expect(larges).toHaveLength(10);
+      expect(larges[0]).toMatchObject({
+        priority: -7,
+        requirements: { min_vram_mb: 24 * 1024 },
+        status: 'completed',
+      });
+    });
+
+    test('stops, and cancels what has not ended', async () => {
+      await using watched = await newPage(browser);
+      const page = await watched.openLive(debugPage('#/console'));
+      // Nobody takes this type.
+      const type = unique('nobody');
+      await page.getByRole('button', { name: 'Remove kind 2' }).click();
+      await page.getByLabel('type of kind 1').fill(type);
+      await page.getByRole('button', { name: /^Send 600/ }).click();
+      await expect.poll(() => numberOf(page, 'wait or run')).toBeGreaterThan(5);
+      await page.getByRole('button', { name: 'Stop', exact: true }).click();
+      await page.getByRole('button', { name: 'Stop', exact: true }).waitFor({ state: 'detached' });
+      await page.getByRole('button', { name: 'Cancel the rest' }).click();
+      await expect.poll(() => numberOf(page, 'wait or run')).toBe(0);
+      const sent = await numberOf(page, 'sent');
+      expect(await numberOf(page, 'cancelled')).toBe(sent);
+      const answer = await fetch(`${hub.httpUrl}/jobs?job_type=${type}&status=cancelled&limit=500`);
+      expect(((await answer.json()) as { jobs: unknown[] }).jobs).toHaveLength(sent);
+    });
+  });
+
   test('shows a result of many lines as lines, on demand', async () => {
     const jobId = await submit({ params: { text: 'one\ntwo\n<b>three</b>' } });
     await using watched = await newPage(browser);

@@ -4,6 +4,7 @@ import { Composer } from './composer.tsx';
 import { ConnectionBar } from './connection_bar.tsx';
 import { FleetPanel } from './fleet_panel.tsx';
 import { FramePanel } from './frame_panel.tsx';
+import { LoadPanel } from './load_panel.tsx';
 import { ScenarioPanel } from './scenario_panel.tsx';
 
 export function ConsoleView() {
@@ -27,6 +28,7 @@ export function ConsoleView() {
         <div class="console-left" hidden={!showSend}>
           <Composer />
           <FleetPanel />
+          <LoadPanel />
           <ScenarioPanel />
         </div>
         {(!narrow || tab === 'frames') && <FramePanel />}

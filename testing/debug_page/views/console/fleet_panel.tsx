@@ -2,35 +2,8 @@ import type { MachineState } from '../../net/mock_thread.ts';
 import { useLive } from '../../state/live.ts';
 import { count } from '../../text/format.ts';
 import { Card } from '../../ui/card.tsx';
+import { Slider } from '../../ui/slider.tsx';
 import { fleet } from './fleet.ts';
-
-interface SliderProps {
-  label: string;
-  value: number;
-  min: number;
-  max: number;
-  step: number;
-  text: string;
-  onValue: (value: number) => void;
-}
-
-function Slider({ label, value, min, max, step, text, onValue }: SliderProps) {
-  return (
-    <label class="slider">
-      <span class="muted">{label}</span>
-      <input
-        type="range"
-        aria-label={label}
-        min={min}
-        max={max}
-        step={step}
-        value={value}
-        onInput={event => onValue(Number(event.currentTarget.value))}
-      />
-      <output>{text}</output>
-    </label>
-  );
-}
 
 function Sliders() {
   const { gpuCount, speed, failRate, durationMs } = fleet.settings;
