@@ -72,7 +72,7 @@ function roundStep(rough: number): number {
   return ([1, 2, 5].find(step => step * power >= rough) ?? 10) * power;
 }
 
-/** From 0, or the lowest value where that is far away from it, to a round number above the highest. */
+/** From 0 to a round number that the highest value does not exceed. */
 export function linearScale(values: readonly number[]): Scale {
   const highest = Math.max(0, ...values) || 1;
   const step = roundStep(highest / TICKS);
@@ -83,17 +83,20 @@ export function linearScale(values: readonly number[]): Scale {
   };
 }
 
-/** Whole powers of ten around all values above 0; those that are not lie on the lower end. */
+/** Whole powers of ten around all values above 0; for a value of 0 the lowest of them stands for 0. */
 export function logScale(values: readonly number[]): Scale {
   const positive = values.filter(value => value > 0);
-  const low = Math.floor(Math.log10(Math.min(...(positive.length > 0 ? positive : [1]))) + 1e-9);
-  const high = Math.max(
-    low + 1,
-    Math.ceil(Math.log10(Math.max(...(positive.length > 0 ? positive : [1]))) - 1e-9),
-  );
+  if (positive.length === 0) return linearScale(values);
+  const hasZero = positive.length < values.length;
+  const lowest = Math.floor(Math.log10(Math.min(...positive)) + 1e-9);
+  const highest = Math.ceil(Math.log10(Math.max(...positive)) - 1e-9);
+  const low = hasZero ? lowest - 1 : lowest;
+  const high = Math.max(low + 1, highest);
   return {
     at: value => (value > 0 ? (Math.log10(value) - low) / (high - low) : 0),
-    ticks: Array.from({ length: high - low + 1 }, (_, i) => Number((10 ** (low + i)).toPrecision(12))),
+    ticks: Array.from({ length: high - low + 1 }, (_, i) =>
+      hasZero && i === 0 ? 0 : Number((10 ** (low + i)).toPrecision(12)),
+    ),
   };
 }
 
