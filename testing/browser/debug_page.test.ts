@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Browser, Page, WebSocketRoute } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { JobRecord } from '../../core/messages/job.ts';
 import { Peer } from '../harness/peer.ts';
 import { freePort } from '../harness/processes.ts';
 import { newPage, startBrowser } from './browser.ts';
@@ -472,6 +473,57 @@ describe('the debug page', { timeout: TEST_TIMEOUT_MS }, () => {
     await expect.poll(seenAt, { timeout: 5000, interval: 100 }).toBeGreaterThan(before);
     expect(stuck).toBe(true);
     await block;
+  });
+
+  describe('scenarios, on a hub of short leases', () => {
+    let short: PageHub;
+    beforeAll(async () => {
+      short = await PageHub.start({ LEASE_MS: '2000', REAP_INTERVAL_MS: '100' });
+    }, START_TIMEOUT_MS);
+    afterAll(async () => {
+      await short?.[Symbol.asyncDispose]();
+    });
+
+    /** Plays one to its end; its jobs as the hub has them, in the order of their submission. */
+    async function play(name: string): Promise<JobRecord[]> {
+      await using watched = await newPage(browser);
+      const page = await watched.openLive(`${short.httpUrl}/debug#/console`);
+      await page.getByLabel('scenario', { exact: true }).selectOption(name);
+      await page.getByRole('button', { name: 'Play', exact: true }).click();
+      const verdict = page.locator('.verdict');
+      await verdict.getByText(`${name}: as claimed`).waitFor({ timeout: 40_000 });
+      await page.getByLabel('filter frames').fill('conn:scenario type:job_completed');
+      const frame = page.getByRole('log', { name: 'frames' }).getByText('"play-').first();
+      const job_type = /play-\w+/.exec(await frame.innerText())?.[0];
+      const answer = await fetch(`${short.httpUrl}/jobs?job_type=${job_type}&limit=100&full=true`);
+      const { jobs } = (await answer.json()) as { jobs: JobRecord[] };
+      const numberOf = ({ job_id }: JobRecord) => Number(job_id.split(':')[1]);
+      return jobs.sort((a, b) => numberOf(a) - numberOf(b));
+    }
+
+    test.skipIf(givenHub !== undefined)('a machine dies at work, and urgent work comes', async () => {
+      // Both at once, as they mostly wait.
+      const [died, urgent] = await Promise.all([play('A machine dies at work'), play('Urgent work')]);
+
+      expect(died.map(job => job.status)).toEqual(Array(16).fill('completed'));
+      const lost = died.filter(job => job.attempt > 1);
+      expect(lost.length).toBeGreaterThan(0);
+      expect(lost.length).toBeLessThanOrEqual(4);
+      for (const { attempts } of lost) {
+        const workers = new Set(attempts?.map(one => one.worker_id?.split(':')[0]));
+        expect(attempts?.[0]?.error).toMatchObject({ code: 'lease_expired' });
+        expect(workers.size).toBe(2);
+      }
+
+      expect(urgent.map(job => job.status)).toEqual(Array(28).fill('completed'));
+      const [late, before] = [urgent.slice(24), urgent.slice(0, 24)];
+      expect(late.map(job => job.priority)).toEqual([100, 100, 100, 100]);
+      const came = Math.max(...late.map(job => job.created_at));
+      const started = Math.max(...late.map(job => job.assigned_at ?? Number.POSITIVE_INFINITY));
+      const waited = before.filter(job => (job.assigned_at ?? 0) > came);
+      expect(waited.length).toBeGreaterThan(10);
+      expect(waited.filter(job => (job.assigned_at ?? 0) < started)).toEqual([]);
+    });
   });
 
   test('a scenario plays on machines of its own and checks its claim', async () => {

@@ -97,7 +97,9 @@ test('stops, and cancels what has not ended', () => {
   accept(load);
   load.take({ type: 'job_completed', job_id: ids[0] });
   load.cancelRest();
-  expect(sent.map(frame => frame['job_id'])).toEqual(ids.slice(1));
+  load.take({ type: 'job_failed', job_id: ids[1] });
+  load.tick(1100);
+  expect(sent.map(frame => frame['job_id'])).toEqual(ids.slice(2));
   load.tick(9000);
   expect(jobs()).toEqual([]);
 });

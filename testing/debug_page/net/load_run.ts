@@ -59,6 +59,7 @@ export class LoadRun {
   readonly #send: (frame: Frame) => void;
   readonly #credits: number[];
   #unanswered = 0;
+  #toCancel: string[] = [];
 
   constructor(name: string, settings: LoadSettings, send: (frame: Frame) => void, now: number) {
     this.settings = settings;
@@ -93,6 +94,10 @@ export class LoadRun {
       this.until = now;
     }
     if (this.counts.sent >= this.total) this.sending = false;
+    for (const job_id of this.#toCancel.splice(0, BATCH_MAX)) {
+      if (!this.open.has(job_id)) continue;
+      this.#send({ type: 'cancel_job', job_id, reason: 'the load was cancelled' });
+    }
   }
 
   /** Sends no more; what was sent goes on. */
@@ -100,11 +105,10 @@ export class LoadRun {
     this.sending = false;
   }
 
-  /** Cancels all that has not ended. */
+  /** Cancels all that has not ended, some each tick. */
   cancelRest(): void {
     this.stop();
-    for (const job_id of this.open)
-      this.#send({ type: 'cancel_job', job_id, reason: 'the load was cancelled' });
+    this.#toCancel = [...this.open];
   }
 
   take(frame: Frame): void {
