@@ -37,6 +37,20 @@ describe('the outbox', () => {
     expect(wire.writes).toEqual([['1', '2'], ['3']]);
   });
 
+  it('goes first to whom was written last: what an answer brings about before the word that it was asked for', async () => {
+    const order: string[] = [];
+    const peers = ['asker', 'worker'].map(name => {
+      const wire = fakeWire();
+      wire.write = texts => void order.push(...texts.map(text => `${name} ${text}`));
+      return new Connection(name, 'client', name, wire, bounds);
+    });
+    peers[0]?.send('accepted');
+    peers[1]?.send('assigned');
+    peers[0]?.send('assigned, too');
+    await turn();
+    expect(order).toEqual(['worker assigned', 'asker accepted', 'asker assigned, too']);
+  });
+
   it('keeps only the newest of a key while the peer is behind, and sends it when it has caught up', async () => {
     const { wire, connection } = connect();
     wire.stuck_bytes = 200;

@@ -45,6 +45,8 @@ export class Connection {
   /** Bad frames in a row. */
   bad_frames = 0;
   readonly #onClose: (() => void)[] = [];
+  /** Those with frames of this turn. */
+  static #waiting: Connection[] = [];
 
   constructor(id: string, role: Role, client_id: string | undefined, wire: Wire, bounds: Bounds) {
     this.id = id;
@@ -140,7 +142,18 @@ export class Connection {
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    process.nextTick(() => this.#flush());
+    Connection.#waiting.push(this);
+    if (Connection.#waiting.length === 1) process.nextTick(() => Connection.#flushAll());
+  }
+
+  /**
+   * Who was written to last is first: an answer of Redis acknowledges what was asked and then brings about an
+   * assignment or an event elsewhere, and somebody waits for that. (A write to an idle peer takes about 0.1 ms.)
+   */
+  static #flushAll(): void {
+    const waiting = Connection.#waiting;
+    Connection.#waiting = [];
+    for (let i = waiting.length - 1; i >= 0; i--) (waiting[i] as Connection).#flush();
   }
 
   #flush(): void {
