@@ -35,13 +35,21 @@ export function addJob(cli: Cli): void {
       cli.action(async (context, id: string, options: { full?: boolean }) => {
         const job = await context.hub.job(id);
         if (context.json) context.printJson(job);
-        else {
-          const [now, why] = await Promise.all([hubNow(context.hub), whyOf(context, job)]);
-          context.print(jobText(context.screen, job, now, why, options.full));
-        }
+        else context.print(await jobPage(context, context.screen, job, options.full));
         return undefined;
       }),
     );
+}
+
+/** All of a job for people, and why it waits. */
+export async function jobPage(
+  context: Context,
+  screen: Screen,
+  job: JobRecord,
+  full = false,
+): Promise<string> {
+  const [now, why] = await Promise.all([hubNow(context.hub), whyOf(context, job)]);
+  return jobText(screen, job, now, why, full);
 }
 
 /** Why a waiting job waits. An older hub cannot say, and one that is in trouble need not: the job is shown all the same. */
@@ -54,7 +62,13 @@ async function whyOf(context: Context, job: JobRecord): Promise<Explanation | nu
  * @param now by the clock of Redis
  * @param why null when it does not wait
  */
-function jobText(screen: Screen, job: JobRecord, now: number, why: Explanation | null, full = false): string {
+function jobText(
+  screen: Screen,
+  job: JobRecord,
+  now: number,
+  why: Explanation | null,
+  full: boolean,
+): string {
   const most = full || screen.width === null ? Number.POSITIVE_INFINITY : LINES_MOST;
   const sections = [
     `${state(screen, job.status)}  ${paint(screen, 'bold', visible(job.job_id))}`,

@@ -1,9 +1,10 @@
 import process from 'node:process';
 import type { WriteStream } from 'node:tty';
+import { KeyReader } from './keys.ts';
 
 /** What a full-screen view is told while it has the terminal. */
 export interface TerminalHandlers {
-  /** A key as the terminal sends it: `q`, `\u0003` for Ctrl-C, an escape sequence for an arrow. */
+  /** A key: a character, or a name as `up` or `ctrl-c`, see {@link KeyReader}. */
   key(key: string): void;
   resize(): void;
 }
@@ -43,7 +44,8 @@ export class ProcessTerminal implements Terminal {
 
   take(handlers: TerminalHandlers): () => void {
     const { stdin, stdout } = process;
-    const onKeys = (text: string) => handlers.key(text);
+    const keys = new KeyReader(key => handlers.key(key));
+    const onKeys = (text: string) => keys.read(text);
     const onResize = () => handlers.resize();
     const ends = Object.entries(SIGNALS).map(([signal, code]) => {
       const end = () => {
@@ -61,6 +63,7 @@ export class ProcessTerminal implements Terminal {
       if (!stdout.writableEnded && taken) stdout.write(GIVE_BACK);
       taken = false;
       if (stdin.isTTY !== true) return;
+      keys.end();
       stdin.removeListener('data', onKeys);
       stdin.setRawMode(false);
       stdin.pause();

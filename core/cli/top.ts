@@ -1,58 +1,76 @@
+import { Option } from 'commander';
 import type { JobRecord } from '../messages/job.ts';
 import type { Stats } from '../messages/stats.ts';
 import type { WorkerRecord } from '../messages/worker.ts';
 import type { HubMessage } from '../sdk/socket.ts';
-import { type Cli, type Context, exampleHelp, timeArgument } from './context.ts';
-import { count, duration, paint } from './format.ts';
+import { type Cli, type Context, exampleHelp, timeArgument, UsageError } from './context.ts';
+import { count, duration, paint, plural, type Screen, visible } from './format.ts';
+import { Frame } from './frame.ts';
+import { jobPage } from './job.ts';
+import { phases } from './job_times.ts';
 import { Deferred, Monitor } from './monitor.ts';
 import { connected } from './summary.ts';
 import type { Terminal } from './terminal.ts';
-import { type Picture, topLines } from './top_view.ts';
+import { ordersOf } from './top_lists.ts';
+import { type Effect, type JobSet, newView, press, type Tab, TABS, type View } from './top_state.ts';
+import { draw, type Drawn, type Picture } from './top_view.ts';
+import { workerText } from './worker.ts';
 
 const EVERY_MS_DEFAULT = 1000;
 const EVERY_MS_LEAST = 500;
 const EVERY_MS_MOST = 10_000;
-/** More running jobs than this fit on no terminal. */
+/** A key that is held down draws no more often. */
+const REDRAW_MS_LEAST = 50;
+/** Jobs asked for at once; where there are more, the view says so. */
 const JOBS_MOST = 200;
 /** Of the statistics' past; more than the chart shows is not needed. */
 const DEPTHS_MOST = 100;
-const QUIT: ReadonlySet<string> = new Set(['q', 'Q', '\u0003', '\u001b']);
+/** How long it is said what was done. */
+const NOTICE_MS = 5000;
 
 interface TopOptions {
   every: number;
   once?: boolean;
+  tab: Tab;
+  filter: string;
 }
 
 export function addTop(cli: Cli): void {
   cli.program
     .command('top')
-    .description('a live view of the whole: queues, GPUs, rates, waits, machines, running jobs')
+    .description('a live view of the whole: queues, GPUs, rates, waits, machines, jobs')
     .option(
       '--every <time>',
       'draw so often, 500ms to 10s',
       timeArgument(EVERY_MS_LEAST, EVERY_MS_MOST),
       EVERY_MS_DEFAULT,
     )
-    .option('--once', 'one picture, and end; so it is in any case when stdout is no terminal')
+    .addOption(new Option('--tab <tab>', 'begin with this one').choices(TABS).default('overview'))
+    .option('--filter <text>', 'begin with only the rows of the tab that contain this', '')
+    .option('--once', 'print one picture, and end; needs no terminal')
     .addHelpText(
       'after',
       `
-Keys: q ends it, space holds the picture, + and - draw more or less often.
+Keys: 1 to 4 and Tab change the tab, arrows and PgUp PgDn move, Enter opens, / filters, s sorts, ? tells all, q ends it.
 GPUs: □ idle ■ busy ◔ stopping ‖ draining ☒ quarantined ┄ away.
---format json writes one document, {stats, workers: [worker records], jobs: [running job records]}.
-${exampleHelp('gpuhub top', 'gpuhub top --every 5s', 'gpuhub top --once')}`,
+--format json writes one document, {stats, workers: [worker records], jobs: [running job records]}, and ends.
+${exampleHelp('gpuhub top', 'gpuhub top --tab jobs --filter video --every 2s', 'gpuhub top --once --tab machines')}`,
     )
     .action(
       cli.action(async (context, options: TopOptions) => {
         const { terminal } = context.io;
-        if (context.json || options.once || terminal === null) await showOnce(context);
-        else await new LiveTop(context, terminal, options.every).run();
+        if (context.json || options.once) await showOnce(context, options);
+        else if (terminal === null) {
+          throw new UsageError(
+            'top needs a terminal that can move its cursor; --once prints one picture, and --format json one document',
+          );
+        } else await new LiveTop(context, terminal, options).run();
         return undefined;
       }),
     );
 }
 
-async function showOnce(context: Context): Promise<void> {
+async function showOnce(context: Context, { tab, filter }: TopOptions): Promise<void> {
   const { hub, screen } = context;
   const [stats, workers, { jobs }] = await Promise.all([
     hub.stats(),
@@ -63,92 +81,156 @@ async function showOnce(context: Context): Promise<void> {
     context.printJson({ stats, workers, jobs });
     return;
   }
-  const { url } = hub;
-  const picture = {
-    url,
+  const picture: Picture = {
+    url: hub.url,
     stats,
     workers,
-    running: jobs,
+    jobs,
     depths: [stats.jobs.queued],
     now: stats.at,
     link: 'once',
+    away: '',
     note: '',
+    notice: '',
+    detail: [],
+    jobs_known: knownOf('active', stats),
   };
-  context.print(
-    topLines(screen, picture, Number.POSITIVE_INFINITY)
-      .map(line => line.trimEnd())
-      .join('\n'),
-  );
+  const { lines } = draw(screen, picture, newView(tab, filter), Number.POSITIVE_INFINITY);
+  context.print(lines.map(line => line.trimEnd()).join('\n'));
+}
+
+/** How many jobs of a set there are; null where the statistics count what is no longer kept. */
+function knownOf(set: JobSet, { jobs }: Stats): number | null {
+  if (set === 'active') return jobs.assigned + jobs.processing;
+  return set === 'waiting' ? jobs.scheduled + jobs.queued : null;
 }
 
 /** The view on a terminal. What the hub pushes is kept; it is drawn at a steady pace. */
 class LiveTop {
   readonly #context: Context;
   readonly #terminal: Terminal;
+  readonly #frame: Frame;
+  readonly #view: View;
   readonly #over = new Deferred();
   readonly #workers = new Map<string, WorkerRecord>();
+  #monitor: Monitor | undefined;
   #every_ms: number;
-  #held = false;
   /** The terminal is ours: before, nothing may be drawn. */
   #taken = false;
+  #drawn: Drawn = { lines: [], ids: [], page: 1 };
+  #drawn_at = 0;
+  #redraw: NodeJS.Timeout | undefined;
   #stats: Stats | undefined;
   /** When the statistics came, by the clock of this process. */
   #stats_at = 0;
   #depths: number[] = [];
-  #running: JobRecord[] = [];
+  #jobs: JobRecord[] = [];
+  /** Which jobs these are. */
+  #jobs_are: JobSet = 'active';
   #asking = false;
+  #detail: string[] = [];
   #events = 0;
   #events_per_s = 0;
   #counted_at = performance.now();
-  #lost: { since: number; reason: string } | undefined;
+  #lost: { since: number; reason: string; next_at: number } | undefined;
+  #notice: { text: string; until: number } | undefined;
+  /** While the picture is held: what it was made from. */
+  #held: Picture | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(context: Context, terminal: Terminal, every_ms: number) {
+  constructor(context: Context, terminal: Terminal, options: TopOptions) {
     this.#context = context;
     this.#terminal = terminal;
-    this.#every_ms = every_ms;
+    this.#every_ms = options.every;
+    this.#view = newView(options.tab, options.filter);
+    this.#frame = new Frame(text => context.io.out(text));
   }
 
   /** Until a key ends it. The terminal is given back whatever happens. */
   async run(): Promise<void> {
     await using monitor = await Monitor.open(this.#context.address, {
       message: message => this.#take(message),
-      down: reason => {
-        this.#lost ??= { since: performance.now(), reason };
+      down: (reason, retry_in_ms) => {
+        const now = performance.now();
+        this.#lost = { since: this.#lost?.since ?? now, reason, next_at: now + retry_in_ms };
+        this.#drawSoon();
       },
       end: error => this.#over.reject(error),
     });
-    const giveBack = this.#terminal.take({ key: key => this.#key(key), resize: () => this.#draw() });
+    this.#monitor = monitor;
+    const giveBack = this.#terminal.take({ key: key => this.#key(key), resize: () => this.#resized() });
     this.#taken = true;
     try {
-      this.#tick(monitor);
+      this.#tick();
       await this.#over.promise;
     } finally {
+      this.#taken = false;
       clearTimeout(this.#timer);
+      clearTimeout(this.#redraw);
       giveBack();
     }
   }
 
-  #tick(monitor: Monitor): void {
-    if (this.#lost === undefined && !this.#asking) void this.#askRunning(monitor);
+  #tick(): void {
+    void this.#askJobs();
+    void this.#askDetail();
     this.#countEvents();
-    if (!this.#held) this.#draw();
-    this.#timer = setTimeout(() => this.#tick(monitor), this.#every_ms);
+    this.#draw();
+    this.#timer = setTimeout(() => this.#tick(), this.#every_ms);
   }
 
-  async #askRunning(monitor: Monitor): Promise<void> {
+  /** The jobs that the open tab shows. */
+  async #askJobs(): Promise<void> {
+    const { tab } = this.#view;
+    if (this.#lost !== undefined || this.#asking || tab === 'machines' || tab === 'queues') return;
     this.#asking = true;
+    const set = tab === 'overview' ? 'active' : this.#view.jobs;
+    const limit =
+      tab === 'overview' ? Math.max(1, Math.min(JOBS_MOST, this.#terminal.size().rows)) : JOBS_MOST;
     try {
-      const limit = Math.min(JOBS_MOST, Math.max(1, this.#terminal.size().rows));
-      const answer = await monitor.ask({ type: 'list_jobs', status: 'active', limit });
-      const first = this.#running.length === 0;
-      this.#running = answer['jobs'] as JobRecord[];
-      if (first && !this.#held) this.#draw();
+      const status = set === 'all' ? {} : { status: set };
+      const answer = await (this.#monitor as Monitor).ask({ type: 'list_jobs', ...status, limit });
+      const first = this.#jobs_are !== set || this.#jobs.length === 0;
+      this.#jobs = answer['jobs'] as JobRecord[];
+      this.#jobs_are = set;
+      if (first) this.#drawSoon();
     } catch {
-      // The picture stays as it was; a hub that is away is told in its first line.
+      // The picture stays as it was; a hub that is away is told in its first lines.
     } finally {
       this.#asking = false;
     }
+    // The view may have turned to other jobs meanwhile.
+    if (this.#wanted !== set) void this.#askJobs();
+  }
+
+  get #wanted(): JobSet {
+    return this.#view.tab === 'overview' ? 'active' : this.#view.jobs;
+  }
+
+  /** What is opened, as the commands `job` and `worker` show it. */
+  async #askDetail(): Promise<void> {
+    const { detail } = this.#view;
+    if (detail === null || this.#lost !== undefined) return;
+    const screen: Screen = { color: this.#context.screen.color, width: this.#terminal.size().columns };
+    const lines = await this.#detailText(screen, detail).catch((error: Error) => visible(error.message));
+    if (this.#view.detail !== detail) return;
+    const first = this.#detail.length === 0;
+    this.#detail = lines.split('\n');
+    if (first) this.#drawSoon();
+  }
+
+  async #detailText(screen: Screen, { kind, id }: NonNullable<View['detail']>): Promise<string> {
+    if (kind === 'job') return jobPage(this.#context, screen, await this.#context.hub.job(id));
+    const gpus = this.#gpusOf(id);
+    if (gpus.length === 0) return `${visible(id)} is gone`;
+    const now = (this.#stats?.at ?? Date.now()) + performance.now() - this.#stats_at;
+    return gpus.map(gpu => workerText(screen, gpu, [], now)).join('\n\n');
+  }
+
+  #gpusOf(machine_id: string): WorkerRecord[] {
+    return [...this.#workers.values()]
+      .filter(worker => worker.machine_id === machine_id)
+      .sort((a, b) => a.index - b.index);
   }
 
   /** A large fleet does not fit in one frame: the snapshot has only some of it. */
@@ -185,7 +267,7 @@ class LiveTop {
     this.#depths = (snapshot['history'] as Stats[]).map(past => past.jobs.queued);
     this.#takeStats(stats);
     if (connected(stats) > this.#workers.size) void this.#askWorkers();
-    if (this.#taken) this.#draw();
+    this.#drawSoon();
   }
 
   #takeStats(stats: Stats): void {
@@ -203,47 +285,147 @@ class LiveTop {
   }
 
   #key(key: string): void {
-    if (QUIT.has(key)) {
-      this.#over.resolve();
-      return;
+    this.#notice = undefined;
+    // Keys that come at once: the second one is for what the first one has made of the list.
+    if (this.#redraw !== undefined) this.#look();
+    const effect = press(this.#view, key, {
+      ids: this.#drawn.ids,
+      page: this.#drawn.page,
+      orders: ordersOf(this.#view.tab),
+      detail_lines: this.#detail.length,
+      question: (action, id) => (action === 'cancel' ? this.#priceOfCancel(id) : this.#priceOfDrain(id)),
+    });
+    if (effect !== undefined) this.#do(effect);
+    this.#drawSoon();
+  }
+
+  #do(effect: Effect): void {
+    switch (effect.do) {
+      case 'quit':
+        this.#over.resolve();
+        return;
+      case 'faster':
+        this.#every_ms = Math.max(EVERY_MS_LEAST, this.#every_ms / 2);
+        return;
+      case 'slower':
+        this.#every_ms = Math.min(EVERY_MS_MOST, this.#every_ms * 2);
+        return;
+      case 'redraw':
+        this.#frame.forget();
+        return;
+      case 'ask_jobs':
+        void this.#askJobs();
+        return;
+      case 'open':
+        this.#detail = [];
+        void this.#askDetail();
+        return;
+      default:
+        void this.#change(effect.do, effect.id);
     }
-    if (key === ' ') this.#held = !this.#held;
-    if (key === '+') this.#every_ms = Math.max(EVERY_MS_LEAST, this.#every_ms / 2);
-    if (key === '-') this.#every_ms = Math.min(EVERY_MS_MOST, this.#every_ms * 2);
-    this.#draw();
+  }
+
+  async #change(action: 'cancel' | 'drain' | 'resume', id: string): Promise<void> {
+    try {
+      if (action === 'cancel') {
+        const { status } = await this.#context.hub.cancel(id);
+        this.#say(`${status} ${visible(id)}`);
+      } else {
+        await (this.#monitor as Monitor).ask({ type: `${action}_worker`, machine_id: id });
+        this.#say(action === 'drain' ? `draining ${visible(id)}: u resumes it` : `resumed ${visible(id)}`);
+      }
+    } catch (error) {
+      this.#say(visible((error as Error).message));
+    }
+  }
+
+  #say(text: string): void {
+    this.#notice = { text, until: performance.now() + NOTICE_MS };
+    this.#drawSoon();
+  }
+
+  #priceOfCancel(id: string): string {
+    const job = this.#jobs.find(({ job_id }) => job_id === id);
+    const ran_ms = job === undefined || this.#stats === undefined ? null : phases(job, this.#stats.at).ran_ms;
+    const price =
+      ran_ms === null || job?.finished_at != null ? '' : `, which has run for ${duration(ran_ms)}`;
+    return `Cancel ${visible(id)}${price}?`;
+  }
+
+  #priceOfDrain(id: string): string {
+    const busy = this.#gpusOf(id).filter(({ job_id }) => job_id !== null).length;
+    const price = busy === 0 ? 'nothing runs there' : `${plural(busy, 'running job')} will be finished first`;
+    return `Drain ${visible(id)}: no new jobs, ${price}?`;
+  }
+
+  #resized(): void {
+    this.#frame.forget();
+    this.#drawSoon();
+  }
+
+  /** At once, but not more often than somebody can see. */
+  #drawSoon(): void {
+    if (!this.#taken || this.#redraw !== undefined) return;
+    const wait_ms = Math.max(0, this.#drawn_at + REDRAW_MS_LEAST - performance.now());
+    this.#redraw = setTimeout(() => this.#draw(), wait_ms);
   }
 
   #draw(): void {
+    clearTimeout(this.#redraw);
+    this.#redraw = undefined;
+    if (!this.#taken) return;
+    this.#look();
+    this.#drawn_at = performance.now();
+    this.#frame.draw(this.#drawn.lines);
+  }
+
+  /** Makes the picture that is to be drawn. */
+  #look(): void {
     if (this.#stats === undefined) return;
     const { columns, rows } = this.#terminal.size();
     const screen = { color: this.#context.screen.color, width: columns };
-    // The last line stays free: a terminal scrolls when it is full.
-    const lines = topLines(screen, this.#picture(this.#stats), rows - 1);
-    // Over the old picture, not after clearing it: that would flicker.
-    this.#context.io.out(`\u001b[H${lines.map(line => `${line}\u001b[K\r\n`).join('')}\u001b[J`);
+    this.#drawn = draw(screen, this.#picture(this.#stats), this.#view, rows);
   }
 
   #picture(stats: Stats): Picture {
     const now = performance.now();
-    const held = this.#held ? '‖ held · ' : '';
-    return {
+    if (!this.#view.held) this.#held = undefined;
+    else if (this.#held !== undefined) return { ...this.#held, ...this.#said(now) };
+    const picture = {
       url: this.#context.hub.url,
       stats,
       depths: this.#depths,
       workers: [...this.#workers.values()],
-      running: this.#running,
+      jobs: this.#jobs_are === this.#wanted ? this.#jobs : [],
+      jobs_known: knownOf(this.#wanted, stats),
       // Ages stop when nothing is heard any more.
       now: stats.at + ((this.#lost?.since ?? now) - this.#stats_at),
-      link: this.#link(now),
-      note: `${held}every ${duration(this.#every_ms)} · q quits`,
+      ...this.#said(now),
     };
+    if (this.#view.held) this.#held = picture;
+    return picture;
   }
 
-  #link(now: number): string {
+  /** What is told at once, also while the picture is held. */
+  #said(now: number): Pick<Picture, 'link' | 'away' | 'note' | 'notice' | 'detail'> {
     const { screen } = this.#context;
-    if (this.#lost !== undefined) {
-      return paint(screen, 'red', `○ lost ${duration(now - this.#lost.since)} ago, trying again`);
+    const lost = this.#lost;
+    const hold = this.#view.held ? '‖ held · ' : '';
+    const said = {
+      note: `${hold}every ${duration(this.#every_ms)}`,
+      notice: this.#notice !== undefined && this.#notice.until > now ? this.#notice.text : '',
+      detail: this.#detail.length === 0 ? ['…'] : this.#detail,
+    };
+    if (lost === undefined) {
+      const link = paint(screen, 'green', `● live ${count(Math.round(this.#events_per_s))} ev/s`);
+      return { ...said, link, away: '' };
     }
-    return paint(screen, 'green', `● live ${count(Math.round(this.#events_per_s))} ev/s`);
+    const ago = duration(now - lost.since);
+    const next = duration(Math.max(0, lost.next_at - now));
+    return {
+      ...said,
+      link: paint(screen, 'red', `○ lost ${ago} ago`),
+      away: `the hub is away for ${ago}: ${visible(lost.reason)}; next try in ${next}. This is how it was.`,
+    };
   }
 }

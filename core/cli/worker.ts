@@ -52,7 +52,12 @@ async function recentJobs(hub: HubApi, worker_id: string): Promise<JobRecord[]> 
 }
 
 /** @param now by the clock of Redis */
-function workerText(screen: Screen, worker: WorkerRecord, recent: readonly JobRecord[], now: number): string {
+export function workerText(
+  screen: Screen,
+  worker: WorkerRecord,
+  recent: readonly JobRecord[],
+  now: number,
+): string {
   const sections = [
     `${state(screen, worker.status)}  ${paint(screen, 'bold', visible(worker.worker_id))}`,
     facts(screen, worker, now),

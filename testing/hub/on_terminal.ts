@@ -105,7 +105,7 @@ export class OnTerminal implements AsyncDisposable {
 }
 
 /** Why there is no pseudo-terminal here; undefined when there is. The `script` of util-linux makes it. */
-export function noTerminal(): string | undefined {
+function noTerminal(): string | undefined {
   try {
     const said = execFileSync('sh', ['-c', 'script --version'], { encoding: 'utf8', stdio: 'pipe' });
     return said.includes('util-linux')
