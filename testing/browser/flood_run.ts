@@ -2,9 +2,14 @@
 //
 //   npx tsx testing/browser/flood_run.ts [seconds a view, 30] [events a second, 2000] [view ...]
 //
+// First the page's lists are filled: 5,000 jobs, 500 events, 5,000 frames and 15 minutes of statistics are what it
+// holds at most, and a heap that grows beyond that is a leak. Then each view is measured, and then left open for as
+// long again while the heap is looked at.
+//
 // Says for each view the longest gap between animation frames, the tasks of the page's thread in a recorded trace (by
 // the clock, and by the time they had a processor: on a machine that is busy with other things only the latter is the
-// page's own), the time spent in script and layout, and the heap after a forced collection before and after.
+// page's own), the time spent in script and layout, and the heap after forced
+// collections.
 
 import { loadavg } from 'node:os';
 import type { Browser, CDPSession, Page } from 'playwright-core';
@@ -13,6 +18,9 @@ import { FloodHub } from './flood_hub.ts';
 
 const VIEWS = ['overview', 'machines', 'jobs', 'console'];
 const SETTLE_MS = 2000;
+/** The flood's jobs come at about a tenth of the rate of its events. */
+const FILL_EVENTS = 80_000;
+const HEAP_SAMPLES = 3;
 
 /** Runs in the page: records gaps between animation frames. Text, as tsx would add helpers to it. */
 const RECORD = `{
@@ -68,7 +76,8 @@ function tasksOf(trace: Buffer): Tasks {
 }
 
 async function heapMb(cdp: CDPSession): Promise<number> {
-  await cdp.send('HeapProfiler.collectGarbage');
+  // Weak references and finalizers are only gone after a second one.
+  for (let i = 0; i < 2; i++) await cdp.send('HeapProfiler.collectGarbage');
   const { usedSize } = await cdp.send('Runtime.getHeapUsage');
   return usedSize / 1e6;
 }
@@ -102,7 +111,12 @@ async function measure(
   const [after, sent] = [await busyS(cdp), hub.sent - sentBefore];
   const gaps = await page.evaluate(() => (globalThis as unknown as Recorded).gaps);
   const tasks = tasksOf(await browser.stopTracing());
-  const heap = await heapMb(cdp);
+  const heaps = [heapBefore, await heapMb(cdp)];
+  for (let i = 0; i < HEAP_SAMPLES; i++) {
+    await page.waitForTimeout((seconds * 1000) / HEAP_SAMPLES);
+    heaps.push(await heapMb(cdp));
+  }
+  await cdp.detach();
   const sorted = [...gaps].sort((a, b) => a - b);
   const ms = (value: number) => `${value.toFixed(0)} ms`;
   const share = (key: 'script' | 'layout' | 'task') =>
@@ -113,7 +127,7 @@ async function measure(
     `${gaps.length} frames, p99 ${ms(sorted[Math.floor(sorted.length * 0.99)] ?? 0)}, longest ${ms(sorted.at(-1) ?? 0)}, over 100 ms: ${gaps.filter(gap => gap > 100).length}`,
     `${tasks.count} tasks, longest ${ms(tasks.longestMs)} by the clock, ${ms(tasks.longestBusyMs)} at work`,
     `script ${share('script')}, layout ${share('layout')}, main thread ${share('task')}`,
-    `heap ${heapBefore.toFixed(1)} -> ${heap.toFixed(1)} MB`,
+    `heap ${heaps.map(mb => mb.toFixed(1)).join(' -> ')} MB`,
     `load of the machine ${(loadavg()[0] ?? 0).toFixed(1)}`,
   ].join(' | ');
 }
@@ -126,6 +140,10 @@ try {
   await watched.page.addInitScript(RECORD);
   const page = await watched.openLive(hub.url);
   hub.flood(Number(rate));
+  await page.getByRole('link', { name: 'Jobs' }).click();
+  await page.getByText('This page holds at most').waitFor({ timeout: (3000 * FILL_EVENTS) / Number(rate) });
+  const fillMs = (1000 * (FILL_EVENTS - hub.sent)) / Number(rate);
+  if (fillMs > 0) await page.waitForTimeout(fillMs);
   for (const view of views.length > 0 ? views : VIEWS) {
     console.log(await measure(browser, page, hub, view, Number(seconds)));
   }

@@ -30,8 +30,16 @@ export interface LogEvent {
   type: string;
   at: number;
   subject: string;
-  frame: Record<string, unknown>;
+  /** Of the frame only what is shown of it: results can be large. */
+  fields: Record<string, unknown>;
 }
+
+const said = ({ worker_id, run_ms, reason, error }: Record<string, unknown>) => ({
+  worker_id,
+  run_ms,
+  reason,
+  error,
+});
 
 export interface SnapshotFrame {
   stats: Stats;
@@ -80,7 +88,9 @@ class HubState {
       if (held !== undefined && held.seq > record.seq) continue;
       const { params: _params, result, attempts: _attempts, ...light } = record;
       const note = resultLine(result) ?? held?.note ?? null;
-      this.jobs.set(record.job_id, { ...light, position: held?.position ?? null, note });
+      // 5,000 times the metadata of a client could be large, and only the whole record of a job shows it.
+      const bounded = { ...light, metadata: null };
+      this.jobs.set(record.job_id, { ...bounded, position: held?.position ?? null, note });
     }
     this.#forgetOldest();
     touch('jobs');
@@ -102,7 +112,7 @@ class HubState {
       this.jobs.set(event.job_id, afterEvent(job, event));
     } else if (this.unknown.size < UNKNOWN_MAX) this.unknown.add(event.job_id);
     if (event.type !== 'job_progress' && event.type !== 'job_output') {
-      this.events.push({ type: event.type, at: event.at, subject: event.job_id, frame: event });
+      this.events.push({ type: event.type, at: event.at, subject: event.job_id, fields: said(event) });
       touch('events');
     }
     touch('jobs');
@@ -134,7 +144,7 @@ class HubState {
     } else if (held !== undefined) this.workers.set(workerId, held);
     if (type !== 'worker_updated') {
       const at = this.stats?.at ?? Date.now();
-      this.events.push({ type, at, subject: workerId, frame });
+      this.events.push({ type, at, subject: workerId, fields: said(frame) });
       touch('events');
     }
     touch('workers');

@@ -1,33 +1,40 @@
-/** The newest `capacity` items; counts what fell out, so that the page can say so. */
+/** The newest `capacity` items; counts what fell out, so that the page can say so. Holds no item longer than that. */
 export class Ring<T> {
   readonly capacity: number;
   dropped = 0;
   #items: T[] = [];
+  /** Where the oldest is, once all places are taken. */
+  #oldest = 0;
 
   constructor(capacity: number) {
     this.capacity = capacity;
   }
 
+  /** @returns what fell out */
   push(item: T): T | undefined {
-    this.#items.push(item);
-    // Cut in batches: shifting one by one would move the whole array for each.
-    if (this.#items.length >= this.capacity * 2) this.#items = this.#items.slice(-this.capacity);
-    if (this.#items.length <= this.capacity) return undefined;
+    if (this.#items.length < this.capacity) {
+      this.#items.push(item);
+      return undefined;
+    }
+    const fallen = this.#items[this.#oldest];
+    this.#items[this.#oldest] = item;
+    this.#oldest = (this.#oldest + 1) % this.capacity;
     this.dropped++;
-    return this.#items[this.#items.length - this.capacity - 1];
+    return fallen;
   }
 
   clear(): void {
     this.#items = [];
+    this.#oldest = 0;
     this.dropped = 0;
   }
 
   /** Oldest first. */
   all(): T[] {
-    return this.#items.slice(-this.capacity);
+    return [...this.#items.slice(this.#oldest), ...this.#items.slice(0, this.#oldest)];
   }
 
   newest(most: number): T[] {
-    return this.#items.slice(-Math.min(most, this.capacity)).reverse();
+    return this.all().slice(-most).reverse();
   }
 }

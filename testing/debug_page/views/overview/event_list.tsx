@@ -26,10 +26,10 @@ const LOOKS: Record<string, [GlyphName, Tone]> = {
   worker_disconnected: ['away', 'closed'],
 };
 
-function detailOf({ type, frame }: LogEvent): string {
-  const text = (name: string) => (typeof frame[name] === 'string' ? frame[name] : '');
-  if (type === 'job_completed') return `ran ${duration(Number(frame['run_ms']))} on ${text('worker_id')}`;
-  if (type === 'job_failed' || type === 'job_retrying') return errorText(frame['error']);
+function detailOf({ type, fields }: LogEvent): string {
+  const text = (name: string) => (typeof fields[name] === 'string' ? fields[name] : '');
+  if (type === 'job_completed') return `ran ${duration(Number(fields['run_ms']))} on ${text('worker_id')}`;
+  if (type === 'job_failed' || type === 'job_retrying') return errorText(fields['error']);
   return text('worker_id') === '' || type.startsWith('worker_') ? text('reason') : `→ ${text('worker_id')}`;
 }
 
