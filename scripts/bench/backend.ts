@@ -80,14 +80,23 @@ interface Server extends Stoppable {
   usage(): Promise<Usage>;
 }
 
-/** A broker that serves the whole run; what cells put into it has names of their own. */
-export function onBroker(scheme: string, name: string, start: () => Promise<Server>): OpenBackend {
-  return async bench => {
-    const server = await bench.shared(name, start);
+/**
+ * A broker that serves the whole run; what cells put into it has names of their own.
+ * @returns what a cell needs, and its backend
+ */
+export function onBroker(
+  scheme: string,
+  name: string,
+  start: () => Promise<Server>,
+): { needs: (bench: Bench) => Promise<Server>; backend: OpenBackend } {
+  const needs = (bench: Bench) => bench.shared(name, start);
+  const backend: OpenBackend = async bench => {
+    const server = await needs(bench);
     return {
       url: `${scheme}://127.0.0.1:${server.port}`,
       usage: async () => ({ server: await server.usage() }),
       close: async () => {},
     };
   };
+  return { needs, backend };
 }

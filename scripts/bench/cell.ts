@@ -16,6 +16,8 @@ export interface Cell {
   /** A file of systems/. */
   file: string;
   durability: Durability;
+  /** Gets a server that not every machine has. @throws MissingServer */
+  needs?: (bench: Bench) => Promise<unknown>;
   backend: OpenBackend;
   /** They share the slots. */
   machines: number;
@@ -60,21 +62,25 @@ export class RunningCell {
   }
 
   static async #open(cell: Cell, bench: Bench, slots: number): Promise<RunningCell> {
-    const backend = await cell.backend(bench);
-    const peer = (role: string) => new BenchProcess(role, 'scripts/bench/peer.js', [cell.file, role]);
-    const running = new RunningCell(backend, peer('producer'), peer('worker'));
-    const address: Address = {
-      url: backend.url,
-      durability: cell.durability,
-      run_id: randomBytes(6).toString('hex'),
-    };
+    // They start while the backend does.
+    const [producer, worker] = ['producer', 'worker'].map(
+      role => new BenchProcess(role, 'scripts/bench/peer.js', [cell.file, role]),
+    ) as [BenchProcess, BenchProcess];
+    let backend: Backend | undefined;
     try {
+      backend = await cell.backend(bench);
+      const address: Address = {
+        url: backend.url,
+        durability: cell.durability,
+        run_id: randomBytes(6).toString('hex'),
+      };
       // Some brokers drop what nobody listens to yet.
-      await running.worker.ask('open', { address, machines: cell.machines, slots });
-      await running.producer.ask('open', address);
-      return running;
+      await worker.ask('open', { address, machines: cell.machines, slots });
+      await producer.ask('open', address);
+      return new RunningCell(backend, producer, worker);
     } catch (error) {
-      await running.#close();
+      await Promise.all([producer.stop(), worker.stop()]);
+      await backend?.close();
       throw error;
     }
   }
@@ -114,7 +120,7 @@ export async function available(cells: readonly Cell[], bench: Bench): Promise<C
   const there: Cell[] = [];
   for (const cell of cells) {
     try {
-      await (await cell.backend(bench)).close();
+      await cell.needs?.(bench);
       there.push(cell);
     } catch (error) {
       if (!(error instanceof MissingServer)) throw error;

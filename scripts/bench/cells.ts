@@ -24,16 +24,18 @@ export const bullmq = (durability: Durability): Cell =>
 export const rabbitmq = (): Cell =>
   cell('rabbitmq', 'everysec', {
     name: 'rabbitmq',
-    backend: onBroker('amqp', 'rabbitmq', startRabbitMq),
+    ...onBroker('amqp', 'rabbitmq', startRabbitMq),
   });
 
 export const beanstalkd = (durability: Durability): Cell =>
-  cell('beanstalkd', durability, {
-    backend: onBroker('beanstalkd', `beanstalkd ${durability}`, () => startBeanstalkd(durability)),
-  });
+  cell(
+    'beanstalkd',
+    durability,
+    onBroker('beanstalkd', `beanstalkd ${durability}`, () => startBeanstalkd(durability)),
+  );
 
 export const nats = (durability: Durability): Cell =>
-  cell('nats', durability, { backend: onBroker('nats', 'nats', startNats) });
+  cell('nats', durability, onBroker('nats', 'nats', startNats));
 
 /** What our shape costs at the least. */
 export const floor = (name: 'mini-hub' | 'ws-script' | 'ws-echo'): Cell =>

@@ -181,8 +181,8 @@ interface Sizes {
 }
 
 async function run(bench: Bench): Promise<Findings> {
-  const jobs = bench.jobs ?? (bench.quick ? 10_000 : 20_000);
-  const sizes: Sizes = { warm_up: Math.min(jobs, 5000), jobs };
+  const jobs = bench.jobs ?? (bench.quick ? 5000 : 20_000);
+  const sizes: Sizes = { warm_up: Math.min(jobs, bench.quick ? 2500 : 5000), jobs };
   const cells = await available(cellsOf(bench), bench);
   const runs = await takeTurns(cells, bench.reps, (cell, rep) => runCell(cell, rep, bench, sizes));
   const byCell = new Map<string, Run[]>();
