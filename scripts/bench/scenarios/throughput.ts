@@ -185,12 +185,7 @@ async function run(bench: Bench): Promise<Findings> {
   const sizes: Sizes = { warm_up: Math.min(jobs, bench.quick ? 2500 : 5000), jobs };
   const cells = await available(cellsOf(bench), bench);
   const runs = await takeTurns(cells, bench.reps, (cell, rep) => runCell(cell, rep, bench, sizes));
-  const byCell = new Map<string, Run[]>();
-  for (const { name } of cellsOf(bench))
-    byCell.set(
-      name,
-      runs.filter(run => run.cell === name),
-    );
+  const byCell = new Map(cells.map(({ name }) => [name, runs.filter(run => run.cell === name)]));
   return { tables: [tableOf(byCell)], plots: plotsOf(byCell), ratios: ratiosOf(byCell), raw: runs };
 }
 
