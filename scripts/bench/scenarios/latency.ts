@@ -212,6 +212,7 @@ async function run(bench: Bench): Promise<Findings> {
 
 export const scenario: Scenario = {
   name: 'latency',
-  about: 'From submission to start and to the notice of the end: idle, and at 50 % and 80 % of saturation.',
+  about:
+    'from submission to start and to the notice of the end, idle and under load; from a free slot to its next job',
   run,
 };

@@ -191,6 +191,6 @@ async function run(bench: Bench): Promise<Findings> {
 
 export const scenario: Scenario = {
   name: 'throughput',
-  about: 'Jobs a second, CPU and memory: a flood of 20,000 jobs through each system, beside floors.',
+  about: 'a flood of 20,000 jobs through each system and each floor: jobs/s, CPU and memory',
   run,
 };
