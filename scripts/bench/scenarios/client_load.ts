@@ -44,14 +44,21 @@ function submitEach(run_id: string): Promise<number[]> {
   });
 }
 
+/** Submissions of one client under way: a burst would leave its garbage in the memory of the hub. */
+const IN_FLIGHT = 32;
+
 /** One client submits jobs that nobody will end, and waits until all are accepted. */
 function submitMany({ run_id, count }: { run_id: string; count: number }): Promise<void> {
   return new Promise(resolve => {
-    let left = count;
-    accepted = () => {
-      if (--left === 0) resolve();
+    let [sent, answered] = [0, 0];
+    const next = () => {
+      if (sent++ < count) submit(clients[0] as LoadSocket, run_id, false, () => {});
     };
-    for (let i = 0; i < count; i++) submit(clients[0] as LoadSocket, run_id, false, () => {});
+    accepted = () => {
+      next();
+      if (++answered === count) resolve();
+    };
+    for (let i = 0; i < IN_FLIGHT; i++) next();
   });
 }
 
