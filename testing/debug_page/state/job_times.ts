@@ -15,7 +15,8 @@ export const isWaiting = (job: { status: JobState }) => job.status === 'queued' 
 /** Waiting for a worker: `queued_ms` of the protocol, or its present value; null while not due. */
 export function waitMs(job: Times, now: number): number | null {
   const from = Math.max(job.created_at, job.run_at ?? 0);
-  if (job.assigned_at !== null) return Math.max(0, job.assigned_at - from);
+  // A job that went back to the queue still names its last assignment.
+  if (job.assigned_at !== null && !isWaiting(job)) return Math.max(0, job.assigned_at - from);
   if (job.status === 'scheduled') return null;
   const to = hasEnded(job) ? (job.finished_at ?? now) : now;
   return to < from ? null : to - from;
@@ -23,6 +24,6 @@ export function waitMs(job: Times, now: number): number | null {
 
 /** At work in the present attempt: `run_ms` of the protocol, or its present value; null before it. */
 export function runMs(job: Times, now: number): number | null {
-  if (job.assigned_at === null) return null;
+  if (job.assigned_at === null || isWaiting(job)) return null;
   return Math.max(0, (job.finished_at ?? now) - job.assigned_at);
 }

@@ -1,7 +1,7 @@
 import { link } from '../../net/hub_link.ts';
 import type { LoadKind, LoadRun } from '../../net/load_run.ts';
 import { useLive } from '../../state/live.ts';
-import { count, duration } from '../../text/format.ts';
+import { count } from '../../text/format.ts';
 import { Bar } from '../../ui/bar.tsx';
 import { Card } from '../../ui/card.tsx';
 import { Slider } from '../../ui/slider.tsx';
@@ -61,7 +61,7 @@ export function LoadPanel() {
           max={SECONDS.length - 1}
           step={1}
           value={SECONDS.indexOf(seconds)}
-          text={duration(seconds * 1000).replace('00s', '')}
+          text={seconds < 60 ? `${seconds} s` : `${seconds / 60} min`}
           onValue={index => load.change({ seconds: SECONDS[index] ?? 1 })}
         />
       </div>
@@ -82,7 +82,7 @@ function Mix({ kinds }: { kinds: readonly LoadKind[] }) {
           <th title="how many of the sum of all shares are of this kind">share</th>
           <th title="priority, −100 to 100">pri</th>
           <th title="GPU memory it needs; 0: any">GB</th>
-          <th title="seconds that a mock machine takes for it">takes s</th>
+          <th title="seconds that a mock machine takes for it">sec</th>
           <th title="size of params">kB</th>
           <th />
         </tr>

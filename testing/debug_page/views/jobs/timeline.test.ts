@@ -45,10 +45,30 @@ test('a job that waits has waited since it was submitted', () => {
   expect(rows({})).toEqual([['wait 1', 'wait', 1000, null, undefined]]);
 });
 
-test('a delay stands before the waiting', () => {
-  expect(rows({ status: 'scheduled', run_at: 4000 })).toEqual([
-    ['delay', 'planned', 1000, 4000, undefined],
-    ['wait 1', 'wait', 4000, null, undefined],
+test('a delay stands before the waiting, which is shown when it has begun', () => {
+  const delay = ['delay', 'planned', 1000, 4000, undefined];
+  expect(rows({ status: 'scheduled', run_at: 4000 })).toEqual([delay]);
+  expect(rows({ run_at: 4000 })).toEqual([delay, ['wait 1', 'wait', 4000, null, undefined]]);
+});
+
+test('a lease that ran out ended when the job went back, or before the next attempt', () => {
+  const lost = { ...FAILED, ended_at: null, outcome: 'lease_expired' };
+  const run = (to: number) => ['attempt 1', 'run', 2100, to, 'lost'];
+  expect(rows({ attempts: [lost], updated_at: 4000 }).slice(2)).toEqual([
+    run(4000),
+    ['wait 2', 'wait', 4000, null, undefined],
+  ]);
+  const next = { ...FAILED, attempt: 2, assigned_at: 6000, started_at: 6100, ended_at: null, outcome: null };
+  expect(rows({ status: 'processing', attempts: [lost, next] })[2]).toEqual(run(6000));
+});
+
+test('an attempt that ended without a word of its start is shown by its end', () => {
+  expect(rows({ attempts: [{ ...FAILED, started_at: null }] })[1]).toEqual([
+    'attempt 1',
+    'run',
+    2000,
+    5000,
+    'failed',
   ]);
 });
 

@@ -23,6 +23,17 @@ const OUTCOMES: Record<string, Phase['outcome']> = {
   expired: 'failed',
 };
 
+/**
+ * A lease that ran out may still be taken up again, so the record gives no end: it ran out when the job was last
+ * changed, at the latest when the next attempt began.
+ */
+function withEnds(attempts: readonly AttemptRecord[], job: JobRecord): AttemptRecord[] {
+  return attempts.map((one, i) => {
+    if (one.ended_at !== null || one.outcome === null) return one;
+    return { ...one, ended_at: attempts[i + 1]?.assigned_at ?? job.updated_at };
+  });
+}
+
 /** The attempts of the record; the present one is made from the job's own times if the list lacks it. */
 function attemptsOf(job: JobRecord): AttemptRecord[] {
   const listed = job.attempts ?? [];
@@ -48,7 +59,11 @@ function runPhases(one: AttemptRecord, row: string): Phase[] {
     outcome: undefined,
     text: '',
   };
-  if (one.started_at === null) return [{ ...dispatch, outcome, text }];
+  // It ended straight from the assignment, or was never heard of.
+  if (one.started_at === null)
+    return [
+      { ...dispatch, kind: outcome === undefined || outcome === 'lost' ? 'dispatch' : 'run', outcome, text },
+    ];
   return [dispatch, { kind: 'run', row, from: one.started_at, to: one.ended_at, outcome, text }];
 }
 
@@ -67,7 +82,7 @@ function gapPhases(from: number, to: number | null, due: number, number: number)
 }
 
 export function phasesOf(job: JobRecord): Phase[] {
-  const attempts = attemptsOf(job);
+  const attempts = withEnds(attemptsOf(job), job);
   const phases: Phase[] = [];
   let from = job.created_at;
   attempts.forEach((one, i) => {
@@ -79,7 +94,9 @@ export function phasesOf(job: JobRecord): Phase[] {
     from = one.ended_at ?? from;
   });
   if (isWaiting(job)) {
-    phases.push(...gapPhases(from, null, job.run_at ?? 0, attempts.length + 1));
+    const gap = gapPhases(from, null, job.run_at ?? 0, attempts.length + 1);
+    // Whether it will wait when it is due nobody knows yet.
+    phases.push(...gap.filter(phase => phase.kind === 'planned' || job.status === 'queued'));
   } else if (attempts.length === 0) {
     phases.push(...gapPhases(from, job.finished_at, job.run_at ?? 0, 1));
   }

@@ -16,6 +16,8 @@ interface Axis {
   from: number;
   span: number;
   now: number;
+  /** Something is planned for later than now. */
+  ahead: boolean;
 }
 
 const place = (axis: Axis, at: number) => Math.min(100, Math.max(0, ((at - axis.from) / axis.span) * 100));
@@ -36,7 +38,7 @@ function PhaseBar({ phase, axis }: { phase: Phase; axis: Axis }) {
   return (
     <>
       <span class={look} style={{ left: `${left}%`, width: `max(2px, ${width}%)` }} title={visible(label)} />
-      {phase.kind !== 'dispatch' && (
+      {(phase.kind !== 'dispatch' || phase.outcome !== undefined) && (
         <span
           class={`phase-label ${inside ? `inside-${phase.kind}` : ''} outcome-${phase.outcome ?? 'none'}`}
           style={side}
@@ -55,7 +57,7 @@ function axisOf(phases: Phase[], ended: boolean, now: number): Axis {
   const from = Math.min(...phases.map(phase => phase.from));
   const last = Math.max(...phases.map(phase => phase.to ?? now));
   const to = ended ? last : Math.max(last, now);
-  return { from, span: Math.max(1, to - from), now };
+  return { from, span: Math.max(1, to - from), now, ahead: !ended && last > now };
 }
 
 export function TimelineCard({ job, ended }: { job: JobRecord; ended: boolean }) {
@@ -65,13 +67,18 @@ export function TimelineCard({ job, ended }: { job: JobRecord; ended: boolean })
   const rows = [...new Set(phases.map(phase => phase.row))];
   const ticks = Array.from({ length: TICKS }, (_, i) => axis.from + (axis.span * i) / (TICKS - 1));
   return (
-    <Card title="Timeline" aside={`${duration(axis.span)} ${ended ? 'from submit to end' : 'since submit'}`}>
+    <Card
+      title="Timeline"
+      aside={
+        ended ? `${duration(axis.span)} from submit to end` : `${duration(axis.now - axis.from)} since submit`
+      }
+    >
       <div class="timeline">
         <span />
         <div class="timeline-ticks muted">
           {ticks.map((at, i) => (
             <time key={at} title={fullTime(at)}>
-              {i === TICKS - 1 && !ended ? 'now' : clock(at, axis.span < 5000)}
+              {i === TICKS - 1 && !ended && !axis.ahead ? 'now' : clock(at, axis.span < 5000)}
             </time>
           ))}
         </div>
@@ -85,6 +92,9 @@ export function TimelineCard({ job, ended }: { job: JobRecord; ended: boolean })
               .map(phase => (
                 <PhaseBar key={phase.kind} phase={phase} axis={axis} />
               ))}
+            {axis.ahead && (
+              <i class="timeline-now" title="now" style={{ left: `${place(axis, axis.now)}%` }} />
+            )}
           </div>,
         ])}
       </div>
