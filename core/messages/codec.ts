@@ -2,14 +2,20 @@ import type { z } from 'zod';
 import { type FieldFault, HubError, invalidMessage } from '../errors.ts';
 import { REQUEST_ID_MAX, Requirements } from './fields.ts';
 import { submissionFields } from './job.ts';
+import { ObjectText } from './object_text.ts';
 import { RECEIVE } from './protocol.ts';
 import type { Role } from './shared.ts';
 
+/** A JSON object from outside: its members, and the texts that they were written with. */
+export interface Source {
+  body: Record<string, unknown>;
+  text: ObjectText;
+}
+
 /** What could be read of a frame even if it is bad, so that the error can carry the request's id back. */
-export interface Frame {
+export interface Frame extends Source {
   type: string;
   request_id: string | undefined;
-  body: Record<string, unknown>;
 }
 
 /**
@@ -33,6 +39,7 @@ export function parseFrame(text: string): Frame {
     type: typeof type === 'string' ? type : '',
     request_id: id,
     body: body as Record<string, unknown>,
+    text: new ObjectText(text),
   };
 }
 

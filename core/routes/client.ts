@@ -1,3 +1,4 @@
+import type { ObjectText } from '../messages/object_text.ts';
 import type { Connection } from '../connections/connection.ts';
 import type { Log } from '../log.ts';
 import { refOf } from '../store/keys.ts';
@@ -36,25 +37,27 @@ export function clientRoutes(services: ClientServices): Handlers<'client'> {
     ...commonRoutes(services),
 
     // -> job_accepted | error
-    submit_job: (connection, message, body) => {
+    submit_job: (connection, message, frame) => {
       const by = { client_id: connection.client_id, listener: listenerOf(connection) };
-      jobs.submit(message, body, by, (error, accepted) => {
+      jobs.submit(message, frame, by, (error, accepted) => {
         if (error) services.router().fail(connection, message.request_id, error);
         else connection.sendMessage(reply(message, { type: 'job_accepted', ...accepted }));
       });
     },
 
     // -> jobs_accepted, one result a job
-    submit_jobs: (connection, message) => {
+    submit_jobs: (connection, message, frame) => {
       const batch = new BatchAnswer(message.jobs.length, results =>
         connection.sendMessage(reply(message, { type: 'jobs_accepted', results })),
       );
       const by = { client_id: connection.client_id, listener: listenerOf(connection), defer: batch.defer };
+      const texts = frame.text.objects('jobs');
       message.jobs.forEach((body, i) => {
         const failed = (error: unknown) =>
           batch.set(i, { ...idOfBody(body), error: errorBody(error, services.log) });
         try {
-          jobs.submit(jobs.read(body), body as Record<string, unknown>, by, (error, accepted) => {
+          const source = { body: body as Record<string, unknown>, text: texts[i] as ObjectText };
+          jobs.submit(jobs.read(body), source, by, (error, accepted) => {
             if (error) failed(error);
             else batch.set(i, batchResult(accepted as Accepted));
           });

@@ -47,7 +47,9 @@ export function commonRoutes({
     // -> job | error
     get_job: async (connection, message) => {
       const job = await jobs.get(message.job_id);
-      connection.sendMessage(reply(message, { type: 'job', job: job.record(true) }));
+      const { request_id } = message;
+      const id = request_id === undefined ? '' : `"request_id":${JSON.stringify(request_id)},`;
+      connection.send(`{"type":"job",${id}"job":${job.text}}`);
     },
 
     // -> jobs

@@ -15,8 +15,8 @@ export function monitorRoutes(services: MonitorServices): Handlers<'monitor'> {
     ...commonRoutes(services),
 
     // -> job_accepted | error; its events come as all events do
-    submit_job: (connection, message, body) => {
-      jobs.submit(message, body, {}, (error, accepted) => {
+    submit_job: (connection, message, frame) => {
+      jobs.submit(message, frame, {}, (error, accepted) => {
         if (error) services.router().fail(connection, message.request_id, error);
         else connection.sendMessage(reply(message, { type: 'job_accepted', ...accepted }));
       });

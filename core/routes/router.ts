@@ -8,7 +8,7 @@ import type { Role } from '../messages/shared.ts';
 import { errorBody } from './peer.ts';
 
 /** Answers one message. What it throws is told to the peer. */
-type Handler<M> = (connection: Connection, message: M, body: Record<string, unknown>) => void | Promise<void>;
+type Handler<M> = (connection: Connection, message: M, frame: Frame) => void | Promise<void>;
 /** A handler for each message the role may send: a missing one does not compile. */
 export type Handlers<R extends Role> = { [T in TypeOf<R>]: Handler<MessageOf<R, T>> };
 
@@ -61,7 +61,7 @@ export class Router {
       connection.bad_frames = 0;
       const handler = handlers[frame.type] as Handler<unknown>;
       const { request_id } = frame;
-      handler(connection, message, frame.body)?.catch((error: unknown) =>
+      handler(connection, message, frame)?.catch((error: unknown) =>
         this.fail(connection, request_id, error),
       );
     } catch (error) {

@@ -3,6 +3,7 @@ import type { Config } from '../config.ts';
 import type { Connection } from '../connections/connection.ts';
 import { HubError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import type { Frame } from '../messages/codec.ts';
 import { jsonText } from '../messages/json.ts';
 import type { Fleet } from '../services/fleet.ts';
 import type { JobTraces } from '../services/job_traces.ts';
@@ -144,13 +145,16 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
   };
 
   /** Opaque JSON within its limit. @throws HubError `payload_too_large`, `invalid_message` */
-  const bounded = (value: unknown, path: string, most: number) => {
-    const text = jsonText(value, path);
+  const bounded = (text: string, path: string, most: number) => {
     const bytes = Buffer.byteLength(text);
     if (bytes > most)
       throw new HubError('payload_too_large', `field "${path}": ${bytes} bytes, at most ${most} are taken`);
     return text;
   };
+
+  /** What the hub hands on without looking into it. */
+  const asWritten = (frame: Frame, name: 'data' | 'result') =>
+    bounded(frame.text.member(name) ?? 'null', name, config.MAX_RESULT_BYTES);
 
   return {
     ping: (connection, message) =>
@@ -193,8 +197,8 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
 
     job_started: (connection, message) => report(connection, message, { kind: 'started' }),
 
-    job_progress: (connection, message) => {
-      const data = message.data === undefined ? '' : bounded(message.data, 'data', config.MAX_RESULT_BYTES);
+    job_progress: (connection, message, frame) => {
+      const data = message.data === undefined ? '' : asWritten(frame, 'data');
       const text = message.message === undefined ? '' : JSON.stringify(message.message);
       progress.offer(message.lease_id, () => {
         if (!fleet.machineOf(connection)) return;
@@ -202,20 +206,20 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
       });
     },
 
-    job_output: (connection, message) => {
-      const data = bounded(message.data, 'data', config.MAX_RESULT_BYTES);
-      report(connection, message, { kind: 'output', index: message.index, data });
+    job_output: (connection, message, frame) => {
+      report(connection, message, { kind: 'output', index: message.index, data: asWritten(frame, 'data') });
     },
 
     // Each -> job_ack
-    job_completed: (connection, message) =>
+    job_completed: (connection, message, frame) =>
       finish(connection, message, {
         kind: 'completed',
-        payload: bounded(message.result, 'result', config.MAX_RESULT_BYTES),
+        payload: asWritten(frame, 'result'),
         retryable: true,
       }),
     job_failed: (connection, message) => {
-      const payload = bounded(message.error, 'error', Math.min(ERROR_BYTES_MAX, config.MAX_RESULT_BYTES));
+      const most = Math.min(ERROR_BYTES_MAX, config.MAX_RESULT_BYTES);
+      const payload = bounded(jsonText(message.error, 'error'), 'error', most);
       finish(connection, message, { kind: 'failed', payload, retryable: message.error.retryable });
     },
     job_cancelled: (connection, message) =>

@@ -1,6 +1,6 @@
 import type { Config } from '../config.ts';
 import { HubError } from '../errors.ts';
-import { parse, unknownFields } from '../messages/codec.ts';
+import { parse, type Source, unknownFields } from '../messages/codec.ts';
 import { FINISHED_STATES, type JobRecord, Submission, type WatchLevel } from '../messages/job.ts';
 import { randomId } from '../random_ids.ts';
 import { refOf } from '../store/keys.ts';
@@ -79,12 +79,12 @@ export class Jobs {
   /**
    * Stores a job. `done` is called when Redis holds it, before any event of it goes to the listener.
    *
-   * @param body the submission as it came, for warnings of unknown fields
+   * @param source the submission as it came: for the texts of its params and metadata, and for warnings of unknown fields
    * @throws HubError when it is too large or too deep; `done` gets `conflict`, `queue_full`, `unavailable`
    */
   submit(
     job: Submission,
-    body: Record<string, unknown>,
+    source: Source,
     by: Submitter,
     done: (error: Error | null, accepted?: Accepted) => void,
   ): void {
@@ -93,10 +93,11 @@ export class Jobs {
         { path: 'run_at', message: 'delay_ms and run_at cannot both be given' },
       ]);
     }
-    const content = contentOf(job, {
+    const more = {
       ...(by.client_id ? { client_id: by.client_id } : {}),
       ...(by.retry_of ? { retry_of: by.retry_of } : {}),
-    });
+    };
+    const content = contentOf(job, more, source.text);
     if (content.params_bytes > this.#config.MAX_PARAMS_BYTES) {
       throw new HubError(
         'payload_too_large',
@@ -120,7 +121,7 @@ export class Jobs {
       }
       if (submitted.outcome === 'new') this.#measures.submitted();
       const { outcome, ...answer } = submitted;
-      const warnings = unknownFields(body);
+      const warnings = unknownFields(source.body);
       done(null, {
         job_id,
         duplicate: outcome === 'duplicate',
@@ -186,7 +187,8 @@ export class Jobs {
     const body = Object.fromEntries(Object.entries(again).filter(([, value]) => value !== null));
     const by = { retry_of: job_id, ...(old.packed.ci ? { client_id: old.packed.ci } : {}) };
     return new Promise((resolve, reject) => {
-      this.submit(this.read({ ...body, watch: false }), {}, by, (error, accepted) =>
+      const source = { body: {}, text: old.submission_text };
+      this.submit(this.read({ ...body, watch: false }), source, by, (error, accepted) =>
         error ? reject(error) : resolve(accepted as Accepted),
       );
     });

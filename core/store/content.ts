@@ -2,6 +2,7 @@ import { createHash, hash } from 'node:crypto';
 import { canonicalJson, jsonText } from '../messages/json.ts';
 import type { Requirements } from '../messages/fields.ts';
 import { BACKOFF_MS_DEFAULT, type Submission } from '../messages/job.ts';
+import type { ObjectText } from '../messages/object_text.ts';
 import { type Constants, constantsOf } from './records.ts';
 
 /** What Redis is given of a submission. Equal texts are equal content; other texts may be so too, with keys in another order. */
@@ -62,12 +63,20 @@ function signatureOf(definition: string): string {
 }
 
 /**
- * The stored form of a submission. @throws HubError `invalid_message` when params or metadata are nested too deeply
+ * The stored form of a submission.
+ *
+ * @param text what it was read from: params and metadata are handed on as they were written
+ * @throws HubError `invalid_message` when params or metadata are nested too deeply
  */
-export function contentOf(job: Submission, more: { client_id?: string; retry_of?: string } = {}): Content {
-  const params = jsonText(job.params, 'params');
+export function contentOf(
+  job: Submission,
+  more: { client_id?: string; retry_of?: string } = {},
+  text?: ObjectText,
+): Content {
+  const written = (name: 'params' | 'metadata') => text?.member(name) ?? jsonText(job[name], name);
+  const params = written('params');
   const requirements = canonicalRequirements(job.requirements);
-  const metadata = job.metadata === undefined ? 'null' : jsonText(job.metadata, 'metadata');
+  const metadata = job.metadata === undefined ? 'null' : written('metadata');
   const definition = `["${job.job_type}",${requirements}]`;
   const b = `"job_type":"${job.job_type}","max_attempts":${job.max_attempts},"run_timeout_ms":${job.run_timeout_ms ?? null},"metadata":${metadata},"params":${params}`;
   const o = others(job);

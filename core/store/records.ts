@@ -8,6 +8,7 @@ import {
   MAX_ATTEMPTS_DEFAULT,
   type Submission,
 } from '../messages/job.ts';
+import { ObjectText } from '../messages/object_text.ts';
 import { type JobEvent, makeEvent } from './effects.ts';
 import { idOf } from './keys.ts';
 
@@ -107,8 +108,30 @@ export class StoredJob {
 
   /** The submission as it was accepted. */
   get submission(): Record<string, unknown> {
+    return JSON.parse(this.#submission);
+  }
+
+  get submission_text(): ObjectText {
+    return new ObjectText(this.#submission);
+  }
+
+  get #submission(): string {
     const [b, o] = this.#raw;
-    return JSON.parse(`{${b.toString()}${o === null || o.length === 0 ? '' : `,${o.toString()}`}}`);
+    return `{${b.toString()}${o === null || o.length === 0 ? '' : `,${o.toString()}`}}`;
+  }
+
+  /** The full record as JSON, with params, metadata, result and error as they were written. */
+  get text(): string {
+    const {
+      params: _params,
+      metadata: _metadata,
+      result: _result,
+      error: _error,
+      ...others
+    } = this.record(true);
+    const submission = this.submission_text;
+    const [, , , result, error] = this.#raw;
+    return `${JSON.stringify(others).slice(0, -1)},"error":${error?.toString() ?? null},"metadata":${submission.member('metadata')},"params":${submission.member('params')},"result":${result?.toString() ?? null}}`;
   }
 
   /** The record of section 2 of the protocol. @param full with params, result and attempts */

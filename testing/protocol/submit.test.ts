@@ -212,7 +212,7 @@ describe.skipIf(hub.skip).concurrent('delayed jobs', () => {
     const job_type = unique('t');
     await using machine = await hub.machine({ job_types: [job_type] });
     const { server_time } = await client.request({ type: 'ping' });
-    const run_at = server_time + 400;
+    const run_at = server_time + 1500;
     const accepted = await submit(client, { job_type, run_at, watch: 'all' });
     expect(accepted.status).toBe('scheduled');
     expect((await get_job(client, accepted.job_id)).run_at).toBe(run_at);

@@ -45,7 +45,7 @@ export function hubRoutes({ store, operations, statistics, metrics, stopping }: 
       path: '/workers/:worker_id/drain',
       handle: async exchange => {
         const worker_id = pathId(exchange);
-        const { reason, resume_at } = parse(DrainBody, await exchange.body({}));
+        const { reason, resume_at } = parse(DrainBody, (await exchange.body('{}')).body);
         const worker_ids = await operations.drain(
           { worker_id },
           { reason: reason ?? null, resume_at: resume_at ?? null },

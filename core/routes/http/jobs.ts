@@ -44,7 +44,8 @@ const pathId = ({ params }: Exchange) => parse(JobPath, params).job_id;
 export function jobRoutes({ config, store, jobs, broadcaster, explain }: JobRouteServices): Route[] {
   const submit = async (exchange: Exchange) => {
     const { wait_ms } = parse(SubmitQuery, exchange.query);
-    const body = await exchange.body();
+    const source = await exchange.body();
+    const { body } = source;
     const job_id = jobIdOf(exchange, body);
     const traceparent = body['traceparent'] ?? exchange.request.headers['traceparent'];
     const job = jobs.read({
@@ -56,11 +57,11 @@ export function jobRoutes({ config, store, jobs, broadcaster, explain }: JobRout
     const end = new EndWaiter();
     const by = wait_ms ? { listener: end } : {};
     const accepted = await new Promise<Accepted>((resolve, reject) => {
-      jobs.submit(job, body, by, (error, answer) => (error ? reject(error) : resolve(answer as Accepted)));
+      jobs.submit(job, source, by, (error, answer) => (error ? reject(error) : resolve(answer as Accepted)));
     });
     const location = { Location: `/jobs/${encodeURIComponent(accepted.job_id)}` };
     if (wait_ms && (await waitForEnd(exchange, accepted.job_id, end, wait_ms))) {
-      return exchange.send(200, (await jobs.get(accepted.job_id)).record(true), location);
+      return exchange.send(200, (await jobs.get(accepted.job_id)).text, location);
     }
     exchange.send(accepted.duplicate ? 200 : 202, accepted, location);
   };
@@ -96,14 +97,14 @@ export function jobRoutes({ config, store, jobs, broadcaster, explain }: JobRout
     {
       method: 'GET',
       path: '/jobs/:job_id',
-      handle: async exchange => exchange.send(200, (await jobs.get(pathId(exchange))).record(true)),
+      handle: async exchange => exchange.send(200, (await jobs.get(pathId(exchange))).text),
     },
     {
       method: 'POST',
       path: '/jobs/:job_id/cancel',
       handle: async exchange => {
         const job_id = pathId(exchange);
-        const { reason } = parse(CancelBody, await exchange.body({}));
+        const { reason } = parse(CancelBody, (await exchange.body('{}')).body);
         exchange.send(202, { job_id, status: await jobs.cancel(job_id, reason) });
       },
     },

@@ -2,6 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Config } from '../../config.ts';
 import { HubError, invalidMessage } from '../../errors.ts';
 import type { Log } from '../../log.ts';
+import type { Source } from '../../messages/codec.ts';
+import { ObjectText } from '../../messages/object_text.ts';
 import { errorBody } from '../peer.ts';
 
 /** One request as a handler sees it. */
@@ -12,8 +14,9 @@ export interface Exchange {
   params: Record<string, string>;
   query: Record<string, string>;
   /** The body as a JSON object. @param fallback for an absent one @throws HubError `invalid_json`, `payload_too_large` */
-  body(fallback?: Record<string, unknown>): Promise<Record<string, unknown>>;
-  send(status: number, body: object, headers?: Record<string, string>): void;
+  body(fallback?: string): Promise<Source>;
+  /** @param body an object, or JSON text */
+  send(status: number, body: object | string, headers?: Record<string, string>): void;
 }
 
 export interface Route {
@@ -154,11 +157,7 @@ function matchPath(route: string[], path: string[]): Record<string, string> | nu
   return params;
 }
 
-async function readBody(
-  request: IncomingMessage,
-  most: number,
-  fallback?: Record<string, unknown>,
-): Promise<Record<string, unknown>> {
+async function readBody(request: IncomingMessage, most: number, fallback?: string): Promise<Source> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request) {
@@ -166,8 +165,8 @@ async function readBody(
     if (bytes > most) throw new HubError('payload_too_large', `the body is larger than ${most} bytes`);
     chunks.push(chunk as Buffer);
   }
-  const text = Buffer.concat(chunks).toString();
-  if (fallback && text.trim() === '') return fallback;
+  const sent = Buffer.concat(chunks).toString();
+  const text = fallback !== undefined && sent.trim() === '' ? fallback : sent;
   let body: unknown;
   try {
     body = JSON.parse(text);
@@ -176,17 +175,17 @@ async function readBody(
   }
   if (typeof body !== 'object' || body === null || Array.isArray(body))
     throw new HubError('invalid_json', 'the body must be one JSON object');
-  return body as Record<string, unknown>;
+  return { body: body as Record<string, unknown>, text: new ObjectText(text) };
 }
 
 function sendJson(
   response: ServerResponse,
   status: number,
-  body: object,
+  body: object | string,
   headers: Record<string, string> = {},
 ): void {
   if (response.destroyed || response.headersSent) return;
-  const text = JSON.stringify(body);
+  const text = typeof body === 'string' ? body : JSON.stringify(body);
   response.writeHead(status, {
     ...SECURITY,
     'Content-Type': 'application/json',
