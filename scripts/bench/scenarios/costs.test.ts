@@ -69,6 +69,7 @@ describe('ratios of scenarios', () => {
       jobs_per_s,
       cpu: { hub: 0, redis: 0, producer: 0, worker: 0 },
       busy: 1,
+      ours: 1,
     });
     const runs = [run(1, 100), run(2, 150), run(2, 80), run(1, 40), run(1, 100), run(2, 120)];
     expect(speedUp(runs, 2, each => each.jobs_per_s)).toBe(1.5);

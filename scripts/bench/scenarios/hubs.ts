@@ -25,8 +25,9 @@ interface Run {
   jobs_per_s: number;
   /** CPU-seconds for 1,000 jobs, of all processes of a kind together. */
   cpu: { hub: number; redis: number; producer: number; worker: number };
-  /** Of all cores of the machine, whoever used them. */
+  /** Of all cores of the machine: used by whomever, and by the processes of this run. */
   busy: number;
+  ours: number;
 }
 
 async function openStation(
@@ -46,6 +47,8 @@ async function openStation(
   await producer.ask('open', { url, run_id: `${run_id}-${i}` });
   return { hub, producer, worker };
 }
+
+const total = (cpu: Run['cpu']) => cpu.hub + cpu.redis + cpu.producer + cpu.worker;
 
 interface Used {
   hubs: UsedCpu[];
@@ -95,16 +98,19 @@ async function runOnce(bench: Bench, hubs: number, jobs: number): Promise<Run> {
   const sum = (used: Used) => used.hubs.reduce((total, { hub }) => total + hub.cpu_ms, 0);
   // Each hub names the same Redis.
   const redis = (used: Used) => used.hubs[0]?.redis.cpu_ms ?? 0;
+  const cpu = {
+    hub: (sum(after) - sum(before)) / jobs,
+    redis: (redis(after) - redis(before)) / jobs,
+    producer: (after.producer_ms - before.producer_ms) / jobs,
+    worker: (after.worker_ms - before.worker_ms) / jobs,
+  };
+  const all_ms = after.cores.all_ms - before.cores.all_ms;
   return {
     hubs,
     jobs_per_s: (jobs / ms) * 1000,
-    cpu: {
-      hub: (sum(after) - sum(before)) / jobs,
-      redis: (redis(after) - redis(before)) / jobs,
-      producer: (after.producer_ms - before.producer_ms) / jobs,
-      worker: (after.worker_ms - before.worker_ms) / jobs,
-    },
-    busy: (after.cores.busy_ms - before.cores.busy_ms) / (after.cores.all_ms - before.cores.all_ms),
+    cpu,
+    busy: (after.cores.busy_ms - before.cores.busy_ms) / all_ms,
+    ours: (total(cpu) * jobs) / all_ms,
   };
 }
 
@@ -112,13 +118,13 @@ function rowOf(hubs: number, runs: readonly Run[]): string[] {
   const cpu = (['hub', 'redis', 'producer', 'worker'] as const).map(name =>
     median(runs.map(run => run.cpu[name])),
   );
-  const total = cpu.reduce((sum, value) => sum + value, 0);
+  const percent = (of: (run: Run) => number) => `${(100 * median(runs.map(of))).toFixed(0)} %`;
   return [
     String(hubs),
     range(runs.map(run => run.jobs_per_s)),
-    `${cpu.map(value => value.toFixed(3)).join(' / ')} = ${total.toFixed(3)}`,
+    `${cpu.map(value => value.toFixed(3)).join(' / ')} = ${median(runs.map(run => total(run.cpu))).toFixed(3)}`,
     Math.round(median(runs.map(hubLimit))).toLocaleString('en-US'),
-    `${(100 * median(runs.map(run => run.busy))).toFixed(0)} %`,
+    `${percent(run => run.busy)}, ${percent(run => run.ours)}`,
   ];
 }
 
@@ -130,8 +136,8 @@ function noteOf(runs: readonly Run[], jobs: number): string {
   const full = runs.filter(run => run.busy >= CORES_FULL).length;
   if (full === 0) return note;
   return (
-    `${note}. In ${full} of ${runs.length} runs the ${cpus().length} cores were at least ${100 * CORES_FULL} % busy, ` +
-    'as one hub with its Redis, producer and worker keeps them: there the cores are the limit, not the hubs'
+    `${note}. In ${full} of ${runs.length} runs the ${cpus().length} cores were at least ${100 * CORES_FULL} % busy: there ` +
+    'they are the limit, not the hubs; what these processes did not use, other work on the machine did'
   );
 }
 
@@ -166,7 +172,13 @@ function findings(runs: readonly Run[], jobs: number): Findings {
       {
         title: 'hubs: a flood spread over several hubs on one Redis',
         note: noteOf(runs, jobs),
-        head: ['hubs', 'jobs/s', 'CPU hubs / Redis / producers / workers', 'hub limit by CPU', 'cores busy'],
+        head: [
+          'hubs',
+          'jobs/s',
+          'CPU hubs / Redis / producers / workers',
+          'hub limit by CPU',
+          'cores busy, by these',
+        ],
         rows: HUBS.map(hubs => rowOf(hubs, of(hubs))),
       },
     ],
