@@ -5,8 +5,16 @@ import { duration, jsonText, type Screen, visible } from './format.ts';
 import { HubApi, type HubAddress } from './http.ts';
 import type { Terminal, TerminalSize } from './terminal.ts';
 
-/** How the command ends; the help text says the same. */
+/** How the command ends. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, no_hub: 3, not_found: 4 } as const;
+/** The same for people. */
+export const EXIT_TEXTS: [code: ExitCode, text: string][] = [
+  [EXIT.ok, 'done'],
+  [EXIT.failed, 'it failed: the hub refused or could not, or a job that was waited for did not complete'],
+  [EXIT.usage, 'bad usage: an option or argument is wrong'],
+  [EXIT.no_hub, 'no hub answers'],
+  [EXIT.not_found, 'no such job or worker'],
+];
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 /** A usage error that a verb finds by itself. */

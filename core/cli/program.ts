@@ -2,7 +2,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { addAudit } from './audit.ts';
 import { addCancel } from './cancel.ts';
 import { addCompletion } from './completion.ts';
-import { type Cli, EXIT, type ExitCode, type Io, makeContext, UsageError } from './context.ts';
+import { type Cli, EXIT, EXIT_TEXTS, type ExitCode, type Io, makeContext, UsageError } from './context.ts';
 import { addDead } from './dead.ts';
 import { addDrain } from './drain.ts';
 import { addEvents } from './events.ts';
@@ -25,16 +25,13 @@ import { addWorkers } from './workers.ts';
 
 const FOOT = `
 Exit codes:
-  0  done
-  1  it failed: the hub refused or could not, or the job that was waited for did not complete
-  2  bad usage: an option or argument is wrong
-  3  no hub answers
-  4  no such job or worker
+${EXIT_TEXTS.map(([code, text]) => `  ${code}  ${text}`).join('\n')}
 
 Output:
-  --format json writes one document with the field names of the protocol, times in ms; "watch" and "events" write one
-  event a line. Errors go to stderr, as a sentence or as {"error": {code, message, details?}}.
+  --format json writes one document with the field names of the protocol, times in ms; "watch", "events" and some others
+  write one a line. Errors go to stderr, as a sentence or as {"error": {code, message, details?}}.
   Colours only on a terminal, and not if NO_COLOR is set. A pipe gets everything, uncut.
+  core/cli/README.md has all documents with their fields.
 
 The hub is at --hub, or HUB_URL, or HUB_HOST and HUB_PORT, or ${HUB_URL_DEFAULT}. If it wants a credential, put it
 into GPUHUB_TOKEN.`;

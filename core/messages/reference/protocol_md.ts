@@ -118,7 +118,8 @@ function fieldTable(schema: JsonSchema): string {
   );
 }
 
-function typeText(schema: JsonSchema): string {
+/** A type in words; a named part is a link to `#name`. */
+export function typeText(schema: JsonSchema): string {
   if (typeof schema['$ref'] === 'string') {
     const name = schema['$ref'].slice('#/'.length);
     return `[${name}](#${name.toLowerCase()})`;
