@@ -3,6 +3,8 @@ import { freePort } from '../redis_server.ts';
 import { KEEP_FINISHED } from './payload.ts';
 import { BenchProcess } from './process.ts';
 
+/** What the hub's process loads first, so that it can be asked what it uses. */
+const METER = ['--import', './.cache/bench/scripts/bench/meter.js'];
 const READY_POLL_MS = 20;
 const READY_TIMEOUT_MS = 20_000;
 
@@ -16,13 +18,15 @@ async function isReady(port: number): Promise<boolean> {
 /**
  * A hub on a Redis, ready to serve.
  * @param profile the folder for its CPU profile, if wanted
+ * @param meter arguments of node that load what answers for its process
  */
 export async function startHub(
   redis_url: string,
   profile: string | undefined,
+  meter: readonly string[] = METER,
 ): Promise<{ hub: BenchProcess; url: string }> {
   const port = await freePort();
-  const node = ['--import', './.cache/bench/scripts/bench/meter.js'];
+  const node = [...meter];
   if (profile !== undefined) node.push('--cpu-prof', `--cpu-prof-dir=${profile}`);
   const hub = new BenchProcess('hub', 'core/main.js', [], {
     node,

@@ -1,16 +1,13 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { freePort, type RedisProcess } from '../../redis_server.ts';
-import { KEEP_FINISHED } from '../payload.ts';
+import type { RedisProcess } from '../../redis_server.ts';
+import { startHub } from '../hub.ts';
 import { BenchProcess } from '../process.ts';
 import type { Usage } from '../served.ts';
 import { redisUsage } from '../usage.ts';
 import type { Held } from './hub_meter.ts';
 import { startMemoryRedis } from './store_bench.ts';
 
-const METER = './.cache/bench/scripts/bench/scenarios/hub_meter.js';
-const READY_POLL_MS = 20;
-const READY_TIMEOUT_MS = 20_000;
+const METER = ['--expose-gc', '--import', './.cache/bench/scripts/bench/scenarios/hub_meter.js'];
 
 /** What hub and Redis have used so far. */
 export interface UsedCpu {
@@ -23,13 +20,6 @@ export interface UsedCpu {
 export interface CpuShare {
   hub: number;
   redis: number;
-}
-
-async function isReady(port: number): Promise<boolean> {
-  return fetch(`http://127.0.0.1:${port}/readyz`).then(
-    answer => answer.ok,
-    () => false,
-  );
 }
 
 /** A compiled hub with its defaults on a Redis, that can be asked what it uses and holds. */
@@ -55,26 +45,8 @@ export class MeasuredHub {
   ): Promise<MeasuredHub> {
     const redis = new Redis(server.port, server.host);
     if (first) await redis.flushall('SYNC');
-    const port = await freePort();
-    const env = {
-      REDIS_URL: server.url,
-      HUB_PORT: String(port),
-      LOG_LEVEL: 'warn',
-      RETENTION_COUNT: String(KEEP_FINISHED),
-    };
-    const node = ['--expose-gc', '--import', METER];
-    if (profile !== undefined) node.push('--cpu-prof', `--cpu-prof-dir=${profile}`);
-    const process = new BenchProcess('hub', 'core/main.js', [], { node, env });
-    const hub = new MeasuredHub(process, `ws://127.0.0.1:${port}`, redis);
-    const deadline = Date.now() + READY_TIMEOUT_MS;
-    while (!(await isReady(port))) {
-      if (Date.now() > deadline) {
-        await hub.stop();
-        throw new Error(`the hub was not ready within ${READY_TIMEOUT_MS} ms`);
-      }
-      await sleep(READY_POLL_MS);
-    }
-    return hub;
+    const { hub, url } = await startHub(server.url, profile, METER);
+    return new MeasuredHub(hub, url, redis);
   }
 
   /** What it holds, without its garbage. */
