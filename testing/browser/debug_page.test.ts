@@ -558,12 +558,12 @@ describe('the debug page', { timeout: TEST_TIMEOUT_MS }, () => {
       await page.getByLabel('type of kind 2').fill(large);
       await page.getByLabel('priority of kind 2').fill('-7');
       await page.getByLabel('seconds of kind 2').fill('0.02');
-      await page.getByRole('button', { name: 'Send 40 jobs' }).click();
+      await page.getByRole('button', { name: 'Submit 40 jobs' }).click();
       await expect.poll(() => numberOf(page, 'completed'), { timeout: 15_000 }).toBe(40);
       expect(await numberOf(page, 'accepted')).toBe(40);
       expect(await numberOf(page, 'refused')).toBe(0);
       // Its connection goes with it.
-      await page.getByRole('button', { name: 'Send 40 jobs' }).waitFor();
+      await page.getByRole('button', { name: 'Submit 40 jobs' }).waitFor();
       await expect.poll(() => page.locator('.connections .chip').count()).toBe(0);
       const listed = async (type: string) => {
         const answer = await fetch(`${hub.httpUrl}/jobs?job_type=${type}&limit=100&full=true`);
@@ -586,7 +586,7 @@ describe('the debug page', { timeout: TEST_TIMEOUT_MS }, () => {
       const type = unique('nobody');
       await page.getByRole('button', { name: 'Remove kind 2' }).click();
       await page.getByLabel('type of kind 1').fill(type);
-      await page.getByRole('button', { name: /^Send 600/ }).click();
+      await page.getByRole('button', { name: /^Submit 600/ }).click();
       await expect.poll(() => numberOf(page, 'wait or run')).toBeGreaterThan(5);
       await page.getByRole('button', { name: 'Stop', exact: true }).click();
       await page.getByRole('button', { name: 'Stop', exact: true }).waitFor({ state: 'detached' });

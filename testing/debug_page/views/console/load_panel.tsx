@@ -40,7 +40,7 @@ export function LoadPanel() {
             disabled={link.state !== 'live' || tooMany}
             onClick={() => load.start()}
           >
-            Send {count(load.jobs)} jobs
+            Submit {count(load.jobs)} jobs
           </button>
         )
       }

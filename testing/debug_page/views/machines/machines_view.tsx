@@ -100,7 +100,7 @@ function Toolbar({ machines, gpus, choices, onChoices }: ToolbarProps) {
       <input
         data-filter
         type="search"
-        placeholder="filter: name, GPU, label, job"
+        placeholder="name, GPU, label, job"
         aria-label="filter machines"
         value={choices.filter}
         onInput={event => change({ filter: event.currentTarget.value })}
