@@ -1,5 +1,6 @@
 import { onBroker, onFloor, onHub, onRedis } from './backend.ts';
 import { startBeanstalkd } from './brokers/beanstalkd.ts';
+import { ensureCelery } from './brokers/celery.ts';
 import { startNats } from './brokers/nats.ts';
 import { startRabbitMq } from './brokers/rabbitmq.ts';
 import type { Cell } from './cell.ts';
@@ -36,6 +37,10 @@ export const beanstalkd = (durability: Durability): Cell =>
 
 export const nats = (durability: Durability): Cell =>
   cell('nats', durability, onBroker('nats', 'nats', startNats));
+
+/** A tenth of the others' jobs: it is that much slower. */
+export const celery = (): Cell =>
+  cell('celery', 'memory', { needs: ensureCelery, backend: onRedis('memory'), share: 0.1 });
 
 /** What our shape costs at the least. */
 export const floor = (name: 'mini-hub' | 'ws-script' | 'ws-echo'): Cell =>

@@ -84,6 +84,6 @@ export class BenchProcess {
 
 /** A setting in the shell of whoever measures must not make two cells differ from the next person's. */
 function cleanEnvironment(): NodeJS.ProcessEnv {
-  const { PATH, HOME, TMPDIR } = process.env;
-  return { PATH, HOME, TMPDIR, NODE_ENV: 'production' };
+  const { PATH, HOME, TMPDIR, GPUHUB_CACHE, XDG_CACHE_HOME } = process.env;
+  return { PATH, HOME, TMPDIR, GPUHUB_CACHE, XDG_CACHE_HOME, NODE_ENV: 'production' };
 }

@@ -13,7 +13,8 @@ export interface Request {
 }
 export type Answer = { id: number; value: unknown } | { id: number; error: string };
 
-function usage(): Usage {
+/** Of this process. */
+export function ownUsage(): Usage {
   const { user, system } = process.cpuUsage();
   return { cpu_ms: (user + system) / 1000, peak_rss_mb: process.resourceUsage().maxRSS / 1024 };
 }
@@ -23,7 +24,7 @@ type Commands = Record<string, (argument: any) => unknown>;
 
 /** Answers the parent's requests: `usage` and the given ones. Ends the process when the parent has gone. */
 export function serve(commands: Commands = {}): void {
-  const all: Commands = { usage, ...commands };
+  const all: Commands = { usage: ownUsage, ...commands };
   process.on('disconnect', () => process.exit());
   process.on('message', ({ id, command, argument }: Request) => {
     // The promise turns an exception of the command itself into a rejection.

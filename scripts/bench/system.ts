@@ -24,12 +24,6 @@ export interface Submitter {
    * @param ended its completion, with its result, was told to this process
    */
   submit(params: Params, acked: () => void, ended: (result: Result) => void): void;
-  close(): Promise<void>;
-}
-
-/** The machine's side: it does several jobs at once. */
-export interface Machine {
-  close(): Promise<void>;
 }
 
 export interface MachineOptions {
@@ -38,14 +32,16 @@ export interface MachineOptions {
   slots: number;
 }
 
-/** One way to get a job from an application to a worker and its result back; a file of systems/ each. */
+/**
+ * One way to get a job from an application to a worker and its result back; a file of systems/ each. What it opens ends
+ * with its process.
+ */
 export interface System {
+  /** It works in processes of its own, below the one that opens it. */
+  has_children?: boolean;
   openSubmitter(address: Address): Promise<Submitter>;
-  openMachine(
-    address: Address,
-    options: MachineOptions,
-    handle: (params: Params) => Result,
-  ): Promise<Machine>;
+  /** A machine that does several jobs at once, until its process ends. */
+  openMachine(address: Address, options: MachineOptions, handle: (params: Params) => Result): Promise<void>;
 }
 
 /** Ends the process, and with it the run: a benchmark that goes on after an error measures something else. */

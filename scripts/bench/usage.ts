@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import type { Redis } from 'ioredis';
 import type { Usage } from './served.ts';
 
@@ -41,15 +41,58 @@ export async function redisCounts(redis: Redis): Promise<RedisCounts> {
   return counts;
 }
 
-/** What any process has used, by the kernel's account. Where there is no /proc, zeros, which tables show as `-`. */
-export async function processUsage(pid: number): Promise<Usage> {
+/** One process, by the kernel's account. */
+interface Entry {
+  pid: number;
+  parent: number;
+  usage: Usage;
+}
+
+const NOTHING: Usage = { cpu_ms: 0, peak_rss_mb: 0 };
+
+/** Undefined where there is no such process, or no /proc. */
+async function entryOf(pid: number): Promise<Entry | undefined> {
   const read = (file: string) => readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '');
   const [stat, status] = await Promise.all([read('stat'), read('status')]);
-  // The fields after the name, which is in parentheses and may contain anything: utime and stime are 14 and 15.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const ticks = Number(fields[11] ?? 0) + Number(fields[12] ?? 0);
+  if (stat === '') return undefined;
+  // After the name, which is in parentheses and may contain anything: field 3 and on. The parent is 4; utime, stime and
+  // those of children that have ended are 14 to 17.
+  const fields = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .map(Number);
+  const ticks = fields.slice(11, 15).reduce((sum, value) => sum + value, 0);
   return {
-    cpu_ms: (ticks / TICKS_PER_SECOND) * 1000,
-    peak_rss_mb: Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024,
+    pid,
+    parent: fields[1] as number,
+    usage: {
+      cpu_ms: (ticks / TICKS_PER_SECOND) * 1000,
+      peak_rss_mb: Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024,
+    },
   };
+}
+
+const sum = (usages: readonly Usage[]): Usage =>
+  usages.reduce(
+    (all, { cpu_ms, peak_rss_mb }) => ({
+      cpu_ms: all.cpu_ms + cpu_ms,
+      peak_rss_mb: all.peak_rss_mb + peak_rss_mb,
+    }),
+    NOTHING,
+  );
+
+/** What any process has used. Where there is no /proc, zeros, which tables show as `-`. */
+export async function processUsage(pid: number): Promise<Usage> {
+  return (await entryOf(pid))?.usage ?? NOTHING;
+}
+
+/** What all processes below one have used together. */
+export async function descendantsUsage(pid: number): Promise<Usage> {
+  const names = await readdir('/proc').catch(() => []);
+  const entries = await Promise.all(
+    names.filter(name => /^\d+$/.test(name)).map(name => entryOf(Number(name))),
+  );
+  const below = (parent: number): Usage[] =>
+    entries.flatMap(entry => (entry?.parent === parent ? [entry.usage, ...below(entry.pid)] : []));
+  return sum(below(pid));
 }

@@ -22,25 +22,14 @@ export function corkedSend(ws: WebSocket, socket: Socket): (message: unknown) =>
   };
 }
 
-export interface WsPeer {
-  send(message: unknown): void;
-  close(): Promise<void>;
-}
-
 /** Connects, and waits for the server's first frame, its welcome; all later ones go to `read`. */
 export async function connectPeer<Frame>(
   url: string,
   protocol: string,
   read: (frame: Frame) => void,
-): Promise<WsPeer> {
+): Promise<{ send(message: unknown): void }> {
   const ws = new WebSocket(url, [protocol], { perMessageDeflate: false });
   const [[response]] = await Promise.all([once(ws, 'upgrade'), once(ws, 'message')]);
   ws.on('message', data => read(JSON.parse((data as Buffer).toString())));
-  return {
-    send: corkedSend(ws, (response as { socket: Socket }).socket),
-    close: async () => {
-      ws.close();
-      await once(ws, 'close');
-    },
-  };
+  return { send: corkedSend(ws, (response as { socket: Socket }).socket) };
 }

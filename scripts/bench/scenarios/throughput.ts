@@ -1,5 +1,5 @@
 import { available, type Cell, PROCESSES, RunningCell, takeTurns } from '../cell.ts';
-import { beanstalkd, bullmq, chosen, floor, nats, ours, rabbitmq } from '../cells.ts';
+import { beanstalkd, bullmq, celery, chosen, floor, nats, ours, rabbitmq } from '../cells.ts';
 import type { Bench, Findings, Plot, Ratio, Scenario, Table } from '../scenario.ts';
 import { median, range, spread } from '../statistics.ts';
 
@@ -30,6 +30,7 @@ function cellsOf(bench: Bench): Cell[] {
   ];
   const more = [
     ...several.map(machines => ours('gpuhub', 'memory', machines)),
+    celery(),
     floor('ws-script'),
     floor('ws-echo'),
   ];

@@ -4,7 +4,7 @@
 
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { fail, type Machine, type Params, type Result, type Submitter, type System } from '../system.ts';
+import { fail, type Params, type Result, type Submitter, type System } from '../system.ts';
 
 /** Seconds a job may run. */
 const TIME_TO_RUN_S = 60;
@@ -55,11 +55,6 @@ class Link {
 
   ask(command: string): Promise<string[]> {
     return new Promise(resolve => this.send(`${command}\r\n`, resolve));
-  }
-
-  async close(): Promise<void> {
-    this.#socket.end();
-    await once(this.#socket, 'close');
   }
 
   #read(chunk: Buffer): void {
@@ -135,13 +130,10 @@ export const system: System = {
           acked();
         });
       },
-      close: async () => {
-        await Promise.all([jobs, ...results].map(link => link.close()));
-      },
     };
   },
 
-  async openMachine({ url, run_id }, { slots }, handle): Promise<Machine> {
+  async openMachine({ url, run_id }, { slots }, handle): Promise<void> {
     const links = await openAll(url, slots);
     const serve = async (link: Link) => {
       await link.ask(`use ${resultsOf(run_id)}`);
@@ -151,10 +143,5 @@ export const system: System = {
       });
     };
     await Promise.all(links.map(serve));
-    return {
-      close: async () => {
-        await Promise.all(links.map(link => link.close()));
-      },
-    };
   },
 };

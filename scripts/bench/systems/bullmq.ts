@@ -3,7 +3,7 @@
 
 import { Queue, QueueEvents, Worker } from 'bullmq';
 import { KEEP_FINISHED } from '../payload.ts';
-import { fail, type Machine, type Result, type Submitter, type System } from '../system.ts';
+import { fail, type Result, type Submitter, type System } from '../system.ts';
 
 const NAME = 'bench';
 /** By default the oldest of 10,000 events go; a submitter that the machine held up would wait for them for ever. */
@@ -51,19 +51,15 @@ export const system: System = {
           })
           .catch(fail);
       },
-      close: async () => {
-        await Promise.all([queue.close(), events.close()]);
-      },
     };
   },
 
-  async openMachine({ url }, { slots }, handle): Promise<Machine> {
+  async openMachine({ url }, { slots }, handle): Promise<void> {
     const worker = new Worker(NAME, async job => handle(job.data), {
       connection: { url },
       concurrency: slots,
     });
     worker.on('error', fail);
     await worker.waitUntilReady();
-    return { close: () => worker.close() };
   },
 };

@@ -2,7 +2,7 @@
 
 import { GpuhubClient } from '../../../core/sdk/client.ts';
 import { GpuhubWorker } from '../../../core/sdk/worker.ts';
-import { fail, type Machine, type Result, type Submitter, type System } from '../system.ts';
+import { fail, type Result, type Submitter, type System } from '../system.ts';
 
 export const system: System = {
   async openSubmitter({ url }): Promise<Submitter> {
@@ -18,11 +18,10 @@ export const system: System = {
           })
           .catch(fail);
       },
-      close: () => client.close(),
     };
   },
 
-  async openMachine({ url }, { machine_id, slots }, handle): Promise<Machine> {
+  async openMachine({ url }, { machine_id, slots }, handle): Promise<void> {
     const worker = new GpuhubWorker({
       url,
       machine_id,
@@ -31,6 +30,5 @@ export const system: System = {
       handler: job => handle(job.params),
     });
     await worker.start();
-    return { close: () => worker.stop() };
   },
 };

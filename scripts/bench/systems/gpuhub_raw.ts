@@ -1,7 +1,7 @@
 // gpuhub by its bare protocol over `ws`: the same frames as the SDK's, with nothing around them. The difference
 // to the cell "gpuhub" is the price of the SDK.
 
-import type { Machine, Result, Submitter, System } from '../system.ts';
+import type { Result, Submitter, System } from '../system.ts';
 import { connectPeer } from '../ws_peer.ts';
 
 interface Frame {
@@ -34,11 +34,10 @@ export const system: System = {
         waiting.set(job_id, { acked, ended });
         peer.send({ type: 'submit_job', job_id, job_type: 'bench', params, watch: true });
       },
-      close: () => peer.close(),
     };
   },
 
-  async openMachine({ url }, { machine_id, slots }, handle): Promise<Machine> {
+  async openMachine({ url }, { machine_id, slots }, handle): Promise<void> {
     const leases = new Map<string, { job_id: string; lease_id: string }>();
     let registered = () => {};
     const ready = new Promise<void>(resolve => {
@@ -57,16 +56,10 @@ export const system: System = {
       );
     });
     peer.send({ type: 'register_worker', machine_id, gpu_count: slots, job_types: ['bench'] });
-    const beat = setInterval(() => {
+    setInterval(() => {
       const running = [...leases.values()];
       peer.send({ type: 'worker_heartbeat', workers: [], running });
     }, HEARTBEAT_MS);
     await ready;
-    return {
-      close: () => {
-        clearInterval(beat);
-        return peer.close();
-      },
-    };
   },
 };

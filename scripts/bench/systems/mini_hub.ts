@@ -1,6 +1,6 @@
 // The floor mini_hub, seen from its two sides.
 
-import type { Machine, Params, Result, Submitter, System } from '../system.ts';
+import type { Params, Result, Submitter, System } from '../system.ts';
 import { connectPeer } from '../ws_peer.ts';
 
 export interface FromClient {
@@ -32,17 +32,15 @@ export const system: System = {
         waiting.set(id, { acked, ended });
         peer.send({ id, params } satisfies FromClient);
       },
-      close: () => peer.close(),
     };
   },
 
-  async openMachine({ url }, { slots }, handle): Promise<Machine> {
+  async openMachine({ url }, { slots }, handle): Promise<void> {
     const peer = await connectPeer<ToWorker>(`${url}/worker`, 'floor', ({ id, params }) => {
       void Promise.resolve(handle(params)).then(result =>
         peer.send({ type: 'result', id, result } satisfies FromWorker),
       );
     });
     peer.send({ type: 'ready', slots } satisfies FromWorker);
-    return { close: () => peer.close() };
   },
 };

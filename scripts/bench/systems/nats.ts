@@ -10,15 +10,7 @@ import {
   RetentionPolicy,
   StorageType,
 } from 'nats';
-import {
-  type Address,
-  fail,
-  type Machine,
-  type Params,
-  type Result,
-  type Submitter,
-  type System,
-} from '../system.ts';
+import { type Address, fail, type Params, type Result, type Submitter, type System } from '../system.ts';
 
 const job = JSONCodec<{ id: number; params: Params }>();
 const outcome = JSONCodec<{ id: number; result: Result }>();
@@ -66,11 +58,10 @@ export const system: System = {
         listeners.set(id, ended);
         stream.publish(jobsOf(address), job.encode({ id, params })).then(acked, fail);
       },
-      close: () => link.close(),
     };
   },
 
-  async openMachine(address, { slots }, handle): Promise<Machine> {
+  async openMachine(address, { slots }, handle): Promise<void> {
     const link = await open(address);
     await makeStream(await link.jetstreamManager(), address, slots);
     const consumer = await link.jetstream().consumers.get(streamOf(address), CONSUMER);
@@ -84,6 +75,5 @@ export const system: System = {
         });
       },
     });
-    return { close: () => link.close() };
   },
 };

@@ -4,7 +4,7 @@
 // message waits for Nagle's timer: a third of the throughput.
 
 import { connect } from 'amqplib';
-import { fail, type Machine, type Params, type Result, type Submitter, type System } from '../system.ts';
+import { fail, type Params, type Result, type Submitter, type System } from '../system.ts';
 
 const queueOf = (run_id: string) => `jobs-${run_id}`;
 const parse = (content: Buffer) => JSON.parse(content.toString()) as unknown;
@@ -41,13 +41,10 @@ export const system: System = {
           error ? fail(error) : acked(),
         );
       },
-      close: async () => {
-        await Promise.all([publishing.close(), consuming.close()]);
-      },
     };
   },
 
-  async openMachine({ url, run_id }, { slots }, handle): Promise<Machine> {
+  async openMachine({ url, run_id }, { slots }, handle): Promise<void> {
     const [consuming, publishing] = await Promise.all([open(url), open(url)]);
     const [jobs, results] = await Promise.all([consuming.createChannel(), publishing.createChannel()]);
     const queue = queueOf(run_id);
@@ -61,10 +58,5 @@ export const system: System = {
         jobs.ack(message);
       });
     });
-    return {
-      close: async () => {
-        await Promise.all([publishing.close(), consuming.close()]);
-      },
-    };
   },
 };

@@ -24,9 +24,8 @@ export const system: System = {
         waiting.set(id, { acked, ended });
         peer.send({ id, params } satisfies EchoFrame);
       },
-      close: () => peer.close(),
     };
   },
 
-  openMachine: async () => ({ close: async () => {} }),
+  openMachine: async () => {},
 };
