@@ -1,11 +1,13 @@
 import { type Cli, exampleHelp, jobIdArgument } from './context.ts';
 import { visible } from './format.ts';
-import { reasons } from './job.ts';
+import { surroundings, reasons } from './job.ts';
 
 export function addExplain(cli: Cli): void {
   cli.program
     .command('explain')
-    .description('why a job waits: its own causes, and how many GPUs fail which of its wishes')
+    .description(
+      'why a job waits: its own causes, how many GPUs fail which of its wishes, and what would help',
+    )
     .argument('<id>', 'the job_id', jobIdArgument)
     .addHelpText(
       'after',
@@ -21,9 +23,10 @@ ${exampleHelp('gpuhub explain render-2291:shot-7', 'gpuhub explain render-2291:s
           context.printJson(why);
           return undefined;
         }
-        const { status } = await context.hub.job(id);
-        const waits = status === 'queued' || status === 'scheduled';
-        context.print(waits ? reasons(context.screen, why) : `${visible(id)} does not wait: it is ${status}`);
+        const [job, around] = await Promise.all([context.hub.job(id), surroundings(context)]);
+        const waits = job.status === 'queued' || job.status === 'scheduled';
+        if (waits) context.print(reasons(context.screen, job, why, around));
+        else context.print(`${visible(id)} does not wait: it is ${job.status} (gpuhub job ${visible(id)})`);
         return undefined;
       }),
     );

@@ -19,6 +19,7 @@ import {
 } from './format.ts';
 import { phases } from './job_times.ts';
 import { hubNow } from './now.ts';
+import { type Surroundings, verdictOf } from './verdict.ts';
 
 /** How much of params and result a terminal shows without --full. */
 const LINES_MOST = 20;
@@ -48,8 +49,26 @@ export async function jobPage(
   job: JobRecord,
   full = false,
 ): Promise<string> {
-  const [now, why] = await Promise.all([hubNow(context.hub), whyOf(context, job)]);
+  const [now, why] = await Promise.all([hubNow(context.hub), whyText(context, screen, job)]);
   return jobText(screen, job, now, why, full);
+}
+
+/** Why a job waits and what follows from it, for people; empty when it does not wait or nobody can say. */
+async function whyText(context: Context, screen: Screen, job: JobRecord): Promise<string> {
+  const why = await whyOf(context, job);
+  return why === null ? '' : reasons(screen, job, why, await surroundings(context));
+}
+
+/** For advice only: an explanation is worth as much without it. */
+export async function surroundings({ hub }: Context): Promise<Surroundings> {
+  const [workers, paused] = await Promise.all([
+    hub.workers().catch(() => []),
+    hub.stats().then(
+      stats => stats.paused,
+      () => [],
+    ),
+  ]);
+  return { workers, paused };
 }
 
 /** Why a waiting job waits. An older hub cannot say, and one that is in trouble need not: the job is shown all the same. */
@@ -60,20 +79,14 @@ async function whyOf(context: Context, job: JobRecord): Promise<Explanation | nu
 
 /**
  * @param now by the clock of Redis
- * @param why null when it does not wait
+ * @param why it waits; empty when it does not
  */
-function jobText(
-  screen: Screen,
-  job: JobRecord,
-  now: number,
-  why: Explanation | null,
-  full: boolean,
-): string {
+function jobText(screen: Screen, job: JobRecord, now: number, why: string, full: boolean): string {
   const most = full || screen.width === null ? Number.POSITIVE_INFINITY : LINES_MOST;
   const sections = [
     `${state(screen, job.status)}  ${paint(screen, 'bold', visible(job.job_id))}`,
     facts(screen, job, now),
-    why === null ? '' : reasons(screen, why),
+    why,
     timeline(screen, job, now),
     attempts(screen, job.attempts ?? []),
     document(screen, 'params', job.params, most),
@@ -105,18 +118,18 @@ function facts(screen: Screen, job: JobRecord, now: number): string {
   ]);
 }
 
-/** What keeps it waiting: its own causes and the nearest misses first, then its place and when it may start. */
-export function reasons(
-  screen: Screen,
-  { position, eta_ms, slots_total, reasons: found }: Explanation,
-): string {
+/** What keeps it waiting: its own causes and the nearest misses first; then what follows, its place, when it may start. */
+export function reasons(screen: Screen, job: JobRecord, why: Explanation, around: Surroundings): string {
+  const { position, eta_ms, slots_total, reasons: found } = why;
   const lines = found.map(({ message }) => visible(message));
   if (lines.length === 0)
     lines.push(`nothing keeps it: one of ${plural(slots_total, 'slot')} takes it in a moment`);
-  const [first, ...rest] = lines;
+  const { starts_by_itself, lines: next } = verdictOf(job, why, around);
+  const indent = `\n${' '.repeat('waits because  '.length)}`;
   return fields(screen, [
-    ['waits because', `${first}${rest.map(line => `\n               ${line}`).join('')}`],
-    ['position', position === null ? null : count(position)],
+    ['waits because', lines.join(indent)],
+    ['so', next.map(line => (starts_by_itself ? line : paint(screen, 'red', line))).join(indent)],
+    ['position', position === null ? null : `${count(position)} of those with its type and requirements`],
     ['may start in', eta_ms && `${duration(eta_ms.low)} – ${duration(eta_ms.high)}`],
   ]);
 }

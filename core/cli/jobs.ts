@@ -1,10 +1,11 @@
 import { Option } from 'commander';
 import { LIST_LIMIT_MAX } from '../messages/client.ts';
 import { type JobRecord, StateFilter } from '../messages/job.ts';
+import type { Stats } from '../messages/stats.ts';
 import { type Cli, type Context, exampleHelp, wholeNumber } from './context.ts';
-import { bar, cut, duration, NOTHING, percent, type Screen, state, table, visible } from './format.ts';
+import { cut, duration, NOTHING, type Screen, state, table, visible } from './format.ts';
+import { noteOf } from './job_note.ts';
 import { phases } from './job_times.ts';
-import { hubNow } from './now.ts';
 
 /** Longer messages are cut on a terminal, and whole in a pipe. */
 const NOTE_MOST = 60;
@@ -47,16 +48,21 @@ async function listJobs(context: Context, options: JobsOptions): Promise<undefin
     context.printJson(await context.hub.jobs(filter));
     return;
   }
-  const [page, now] = await Promise.all([context.hub.jobs(filter), hubNow(context.hub)]);
+  const [page, stats] = await Promise.all([context.hub.jobs(filter), context.hub.stats()]);
   if (page.jobs.length === 0) context.print('no jobs');
-  else context.print(jobsTable(context.screen, page.jobs, now, options.wide));
+  else context.print(jobsTable(context.screen, page.jobs, stats, options.wide));
+  const waiting = page.jobs.find(({ status }) => status === 'queued');
+  // A pipe gets the table alone.
+  if (waiting !== undefined && context.screen.width !== null) {
+    context.print(`\nwhy one waits: gpuhub explain ${visible(waiting.job_id)}`);
+  }
   if (page.next_cursor !== null) {
     context.print(`\nshowing ${page.jobs.length} · next: --cursor ${visible(page.next_cursor)}`);
   }
 }
 
-/** @param now by the clock of Redis, see {@link hubNow} */
-function jobsTable(screen: Screen, jobs: readonly JobRecord[], now: number, wide = false): string {
+function jobsTable(screen: Screen, jobs: readonly JobRecord[], stats: Stats, wide = false): string {
+  const now = stats.at;
   const head = ['STATE', 'JOB', 'TYPE', 'PRI', 'AGE', 'WAIT', 'RUN', 'TRY', 'WORKER', 'NOTE', 'CLIENT'];
   const rows = jobs.map(job => {
     const { waited_ms, ran_ms } = phases(job, now);
@@ -70,26 +76,13 @@ function jobsTable(screen: Screen, jobs: readonly JobRecord[], now: number, wide
       duration(ran_ms),
       `${job.attempt}/${job.max_attempts}`,
       visible(job.worker_id ?? NOTHING),
-      note(screen, job),
+      noteText(screen, noteOf(job, { stats, now })),
       visible(job.client_id ?? NOTHING),
     ];
   });
   return table(screen, head, rows, { right: ['PRI', 'AGE', 'WAIT', 'RUN'], wide });
 }
 
-/** How far the job is, or why it ended. */
-function note(screen: Screen, job: JobRecord): string {
-  const text = noteText(job);
-  return screen.width === null ? text : cut(text, NOTE_MOST);
-}
-
-function noteText(job: JobRecord): string {
-  const error = job.error as { code?: string; message?: string } | null;
-  if (error?.code !== undefined && job.status !== 'completed') {
-    return visible(`${error.code}: ${error.message ?? ''}`);
-  }
-  const running = job.status === 'assigned' || job.status === 'processing';
-  if (!running) return NOTHING;
-  const share = job.progress ?? 0;
-  return `${bar(share)} ${percent(share)} ${visible(job.progress_message ?? '')}`.trimEnd();
+function noteText(screen: Screen, note: string): string {
+  return screen.width === null ? note : cut(note, NOTE_MOST);
 }

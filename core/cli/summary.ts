@@ -80,6 +80,10 @@ export function problems(stats: Stats): string[] {
   const found: string[] = [];
   if (connected(stats) === 0 && jobs.queued > 0)
     found.push(`${plural(jobs.queued, 'job')} waiting, and no GPU is connected`);
+  else if (workers.idle + workers.busy + workers.stopping === 0 && jobs.queued > 0)
+    found.push(
+      `${plural(jobs.queued, 'job')} waiting, and every GPU is draining or sick (gpuhub workers, gpuhub resume ID)`,
+    );
   if (workers.quarantined > 0) found.push(`sick: ${plural(workers.quarantined, 'GPU')} (gpuhub workers)`);
   if (workers.offline > 0)
     found.push(`away while leases run: ${plural(workers.offline, 'GPU')} (gpuhub workers)`);

@@ -3,7 +3,6 @@ import type { Stats, WorkerState } from '../messages/stats.ts';
 import type { WorkerRecord } from '../messages/worker.ts';
 import { errorText } from './event_text.ts';
 import {
-  bar,
   count,
   cut,
   cutMiddle,
@@ -11,12 +10,12 @@ import {
   memory,
   NOTHING,
   paint,
-  percent,
   type Screen,
   shownWidth,
   state,
   visible,
 } from './format.ts';
+import { noteOf } from './job_note.ts';
 import { phases } from './job_times.ts';
 import type { ListView, Tab } from './top_state.ts';
 
@@ -224,31 +223,11 @@ const JOBS: Kind<JobRecord> = {
     {
       head: 'PROGRESS / WHY',
       down: true,
-      cell: (_, job, facts) => cut(whatOf(job, facts), NOTE_MOST),
+      cell: (_, job, facts) => cut(noteOf(job, facts), NOTE_MOST),
       value: ({ progress }) => progress ?? null,
     },
   ],
 };
-
-/** How far it is, why it failed, or what of its waiting can be told without asking. */
-function whatOf(job: JobRecord, { stats, now }: Facts): string {
-  const { status, error, run_at } = job;
-  if (status === 'assigned' || status === 'processing') {
-    const share = job.progress ?? 0;
-    return `${bar(share)} ${percent(share)} ${visible(job.progress_message ?? '')}`.trimEnd();
-  }
-  const fault = error == null || status === 'completed' ? '' : errorText(error);
-  if (status === 'scheduled') {
-    const due = `due in ${duration(run_at === null ? null : run_at - now)}`;
-    return fault === '' ? due : `${due}, ${fault}`;
-  }
-  if (status !== 'queued') return fault === '' ? NOTHING : fault;
-  const pause = stats.paused.find(({ job_type }) => job_type === null || job_type === job.job_type);
-  if (pause !== undefined) return `paused${pause.reason ? `: ${visible(pause.reason)}` : ''}`;
-  const { idle, busy, stopping, draining, quarantined } = stats.workers;
-  if (idle + busy + stopping + draining + quarantined === 0) return 'no machine is connected';
-  return idle + busy + stopping === 0 ? 'every GPU is draining or sick' : NOTHING;
-}
 
 type Queue = [job_type: string, counts: Stats['by_type'][string]];
 const pauseOf = (job_type: string, { stats }: Facts) =>

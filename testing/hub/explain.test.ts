@@ -231,7 +231,7 @@ describe('with five slots on two hubs', () => {
     const { text } = await new Command(fleet.hub.httpUrl).run('job', job_id);
     expect(text).toMatch(/waits because +4 of 5 slots have less than 200000 MB of memory/);
     expect(text).toMatch(/^ +1 of 5 slots does not take jobs of type image$/m);
-    expect(text).toMatch(/position +1$/m);
+    expect(text).toMatch(/position +1 of those with its type and requirements$/m);
     await cancel(job_id);
   });
 });
