@@ -68,6 +68,7 @@ describe('ratios of scenarios', () => {
       hubs,
       jobs_per_s,
       cpu: { hub: 0, redis: 0, producer: 0, worker: 0 },
+      published: 0,
       busy: 1,
       ours: 1,
     });

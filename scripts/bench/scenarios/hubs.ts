@@ -10,6 +10,7 @@ const HUBS = [1, 2, 3];
 /** Of all hubs together; both divide evenly. */
 const SLOTS = 60;
 const IN_FLIGHT = 480;
+const FLOOD_TIMEOUT_MS = 300_000;
 /** From here on more hubs only take each other's time. */
 const CORES_FULL = 0.9;
 
@@ -25,6 +26,8 @@ interface Run {
   jobs_per_s: number;
   /** CPU-seconds for 1,000 jobs, of all processes of a kind together. */
   cpu: { hub: number; redis: number; producer: number; worker: number };
+  /** Messages from hub to hub, for one job. */
+  published: number;
   /** Of all cores of the machine: used by whomever, and by the processes of this run. */
   busy: number;
   ours: number;
@@ -52,6 +55,7 @@ const total = (cpu: Run['cpu']) => cpu.hub + cpu.redis + cpu.producer + cpu.work
 
 interface Used {
   hubs: UsedCpu[];
+  published: number;
   producer_ms: number;
   worker_ms: number;
   cores: { busy_ms: number; all_ms: number };
@@ -74,6 +78,8 @@ async function usedBy(stations: readonly Station[]): Promise<Used> {
   };
   return {
     hubs: await Promise.all(stations.map(({ hub }) => hub.used())),
+    // All are on the same Redis.
+    published: (await stations[0]?.hub.published()) ?? 0,
     producer_ms: await sum(({ producer }) => producer),
     worker_ms: await sum(({ worker }) => worker),
     cores: coreTimes(),
@@ -82,7 +88,7 @@ async function usedBy(stations: readonly Station[]): Promise<Used> {
 
 function flood(stations: readonly Station[], jobs: number): Promise<Flood[]> {
   const share = { jobs: jobs / stations.length, in_flight: IN_FLIGHT / stations.length };
-  return Promise.all(stations.map(({ producer }) => producer.ask<Flood>('flood', share)));
+  return Promise.all(stations.map(({ producer }) => producer.ask<Flood>('flood', share, FLOOD_TIMEOUT_MS)));
 }
 
 async function runOnce(bench: Bench, hubs: number, jobs: number): Promise<Run> {
@@ -109,6 +115,7 @@ async function runOnce(bench: Bench, hubs: number, jobs: number): Promise<Run> {
     hubs,
     jobs_per_s: (jobs / ms) * 1000,
     cpu,
+    published: (after.published - before.published) / jobs,
     busy: (after.cores.busy_ms - before.cores.busy_ms) / all_ms,
     ours: (total(cpu) * jobs) / all_ms,
   };
@@ -124,6 +131,7 @@ function rowOf(hubs: number, runs: readonly Run[]): string[] {
     range(runs.map(run => run.jobs_per_s)),
     `${cpu.map(value => value.toFixed(3)).join(' / ')} = ${median(runs.map(run => total(run.cpu))).toFixed(3)}`,
     Math.round(median(runs.map(hubLimit))).toLocaleString('en-US'),
+    median(runs.map(run => run.published)).toFixed(2),
     `${percent(run => run.busy)}, ${percent(run => run.ours)}`,
   ];
 }
@@ -132,7 +140,7 @@ function noteOf(runs: readonly Run[], jobs: number): string {
   const note =
     `${jobs.toLocaleString('en-US')} jobs of 1 KB, ${SLOTS} slots and ${IN_FLIGHT} submissions in flight in all; each hub has ` +
     'its own producer and worker process; CPU-seconds for 1,000 jobs, of all processes of a kind; hub limit: what the ' +
-    'hubs could do by that if each had a core of its own, jobs/s';
+    'hubs could do by that if each had a core of its own, jobs/s; published: messages from hub to hub for one job';
   const full = runs.filter(run => run.busy >= CORES_FULL).length;
   if (full === 0) return note;
   return (
@@ -177,6 +185,7 @@ function findings(runs: readonly Run[], jobs: number): Findings {
           'jobs/s',
           'CPU hubs / Redis / producers / workers',
           'hub limit by CPU',
+          'published',
           'cores busy, by these',
         ],
         rows: HUBS.map(hubs => rowOf(hubs, of(hubs))),

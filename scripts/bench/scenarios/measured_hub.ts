@@ -59,6 +59,11 @@ export class MeasuredHub {
     return { at_ms: performance.now(), hub, redis };
   }
 
+  /** Messages from hub to hub since their Redis began. */
+  async published(): Promise<number> {
+    return Number(/^cmdstat_publish:calls=(\d+)/m.exec(await this.#redis.info('commandstats'))?.[1] ?? 0);
+  }
+
   /** What was used while something went on. */
   async during<T>(
     work: () => Promise<T>,
