@@ -475,7 +475,8 @@ describe('the debug page', { timeout: TEST_TIMEOUT_MS }, () => {
     await block;
   });
 
-  describe('scenarios, on a hub of short leases', () => {
+  // At once, as they mostly wait.
+  describe.concurrent('scenarios and loads', () => {
     let short: PageHub;
     beforeAll(async () => {
       short = await PageHub.start({ LEASE_MS: '2000', REAP_INTERVAL_MS: '100' });
@@ -501,52 +502,54 @@ describe('the debug page', { timeout: TEST_TIMEOUT_MS }, () => {
       return jobs.sort((a, b) => numberOf(a) - numberOf(b));
     }
 
-    test.skipIf(givenHub !== undefined)('a machine dies at work, and urgent work comes', async () => {
-      // Both at once, as they mostly wait.
-      const [died, urgent] = await Promise.all([play('A machine dies at work'), play('Urgent work')]);
+    test.skipIf(givenHub !== undefined)(
+      'a machine dies at work, and urgent work comes; leases are short here',
+      async ({ expect }) => {
+        const [died, urgent] = await Promise.all([play('A machine dies at work'), play('Urgent work')]);
 
-      expect(died.map(job => job.status)).toEqual(Array(16).fill('completed'));
-      const lost = died.filter(job => job.attempt > 1);
-      expect(lost.length).toBeGreaterThan(0);
-      expect(lost.length).toBeLessThanOrEqual(4);
-      for (const { attempts } of lost) {
-        const workers = new Set(attempts?.map(one => one.worker_id?.split(':')[0]));
-        expect(attempts?.[0]?.error).toMatchObject({ code: 'lease_expired' });
-        expect(workers.size).toBe(2);
-      }
+        expect(died.map(job => job.status)).toEqual(Array(16).fill('completed'));
+        const lost = died.filter(job => job.attempt > 1);
+        expect(lost.length).toBeGreaterThan(0);
+        expect(lost.length).toBeLessThanOrEqual(4);
+        for (const { attempts } of lost) {
+          const workers = new Set(attempts?.map(one => one.worker_id?.split(':')[0]));
+          expect(attempts?.[0]?.error).toMatchObject({ code: 'lease_expired' });
+          expect(workers.size).toBe(2);
+        }
 
-      expect(urgent.map(job => job.status)).toEqual(Array(28).fill('completed'));
-      const [late, before] = [urgent.slice(24), urgent.slice(0, 24)];
-      expect(late.map(job => job.priority)).toEqual([100, 100, 100, 100]);
-      const came = Math.max(...late.map(job => job.created_at));
-      const started = Math.max(...late.map(job => job.assigned_at ?? Number.POSITIVE_INFINITY));
-      const waited = before.filter(job => (job.assigned_at ?? 0) > came);
-      expect(waited.length).toBeGreaterThan(10);
-      expect(waited.filter(job => (job.assigned_at ?? 0) < started)).toEqual([]);
+        expect(urgent.map(job => job.status)).toEqual(Array(28).fill('completed'));
+        const [late, before] = [urgent.slice(24), urgent.slice(0, 24)];
+        expect(late.map(job => job.priority)).toEqual([100, 100, 100, 100]);
+        const came = Math.max(...late.map(job => job.created_at));
+        const started = Math.max(...late.map(job => job.assigned_at ?? Number.POSITIVE_INFINITY));
+        const waited = before.filter(job => (job.assigned_at ?? 0) > came);
+        expect(waited.length).toBeGreaterThan(10);
+        expect(waited.filter(job => (job.assigned_at ?? 0) < started)).toEqual([]);
+      },
+    );
+
+    test('a scenario plays on machines of its own and checks its claim', async ({ expect }) => {
+      await using watched = await newPage(browser);
+      const page = await watched.openLive(debugPage('#/console'));
+      await page.getByLabel('scenario', { exact: true }).selectOption('A job that nobody can run');
+      await page.getByRole('button', { name: 'Play', exact: true }).click();
+      await page
+        .locator('.verdict')
+        .getByText('A job that nobody can run: as claimed')
+        .waitFor({ timeout: 30_000 });
+      // Its machines are gone with it.
+      await expect.poll(() => page.locator('.fleet tr').count()).toBe(0);
     });
-  });
 
-  test('a scenario plays on machines of its own and checks its claim', async () => {
-    await using watched = await newPage(browser);
-    const page = await watched.openLive(debugPage('#/console'));
-    await page.getByLabel('scenario', { exact: true }).selectOption('A job that nobody can run');
-    await page.getByRole('button', { name: 'Play', exact: true }).click();
-    await page
-      .locator('.verdict')
-      .getByText('A job that nobody can run: as claimed')
-      .waitFor({ timeout: 30_000 });
-    // Its machines are gone with it.
-    await expect.poll(() => page.locator('.fleet tr').count()).toBe(0);
-  });
-
-  describe('a load', () => {
     const numberOf = async (page: Page, name: string) => {
       const number = page.locator('.load-outcome div', { has: page.getByText(name, { exact: true }) });
       return Number((await number.locator('dd').innerText()).split(' ')[0]);
     };
     const slide = (page: Page, label: string, to: number) => page.getByLabel(label).fill(String(to));
 
-    test('sends the chosen number at the chosen mix, and counts what became of each', async () => {
+    test('a load sends the chosen number at the chosen mix, and counts what became of each', async ({
+      expect,
+    }) => {
       await using watched = await newPage(browser);
       const page = await watched.openLive(debugPage('#/console'));
       await startMock(page);
@@ -579,19 +582,21 @@ describe('the debug page', { timeout: TEST_TIMEOUT_MS }, () => {
       });
     });
 
-    test('stops, and cancels what has not ended', async () => {
+    test('a load stops, and cancels what has not ended', async ({ expect }) => {
       await using watched = await newPage(browser);
       const page = await watched.openLive(debugPage('#/console'));
-      // Nobody takes this type.
+      // No machine of the other tests has so much memory.
       const type = unique('nobody');
       await page.getByRole('button', { name: 'Remove kind 2' }).click();
       await page.getByLabel('type of kind 1').fill(type);
+      await page.getByLabel('GB of kind 1').fill('900');
       await page.getByRole('button', { name: /^Submit 600/ }).click();
       await expect.poll(() => numberOf(page, 'wait or run')).toBeGreaterThan(5);
       await page.getByRole('button', { name: 'Stop', exact: true }).click();
       await page.getByRole('button', { name: 'Stop', exact: true }).waitFor({ state: 'detached' });
       await page.getByRole('button', { name: 'Cancel the rest' }).click();
-      await expect.poll(() => numberOf(page, 'wait or run')).toBe(0);
+      await page.getByRole('button', { name: /^Submit 600/ }).waitFor();
+      expect(await numberOf(page, 'wait or run')).toBe(0);
       const sent = await numberOf(page, 'sent');
       expect(await numberOf(page, 'cancelled')).toBe(sent);
       const answer = await fetch(`${hub.httpUrl}/jobs?job_type=${type}&status=cancelled&limit=500`);

@@ -103,3 +103,14 @@ test('stops, and cancels what has not ended', () => {
   load.tick(9000);
   expect(jobs()).toEqual([]);
 });
+
+test('cancels also what is accepted only after that', () => {
+  const load = run(5, 10, kind('a'));
+  load.tick(1000);
+  const ids = jobs().map(job => job.job_id);
+  load.cancelRest();
+  accept(load);
+  load.tick(1100);
+  expect(sent.map(frame => frame['job_id'])).toEqual(ids);
+  expect(load.over).toBe(false);
+});

@@ -59,6 +59,7 @@ export class LoadRun {
   readonly #send: (frame: Frame) => void;
   readonly #credits: number[];
   #unanswered = 0;
+  #cancelling = false;
   #toCancel: string[] = [];
 
   constructor(name: string, settings: LoadSettings, send: (frame: Frame) => void, now: number) {
@@ -105,9 +106,10 @@ export class LoadRun {
     this.sending = false;
   }
 
-  /** Cancels all that has not ended, some each tick. */
+  /** Cancels all that has not ended, some each tick; also what was sent and is accepted only now. */
   cancelRest(): void {
     this.stop();
+    this.#cancelling = true;
     this.#toCancel = [...this.open];
   }
 
@@ -131,6 +133,7 @@ export class LoadRun {
       else {
         this.counts.accepted++;
         this.open.add(String(job_id));
+        if (this.#cancelling) this.#toCancel.push(String(job_id));
       }
     }
   }
