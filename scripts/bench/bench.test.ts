@@ -46,67 +46,65 @@ interface Results {
   };
 }
 
-test(
-  'the benchmark completes every job of every cell, and writes tables, ratios, JSON and plots',
-  async () => {
-    const { stdout } = await bench(
-      ...['--scenario', 'throughput,latency', '--only', 'gpuhub,bullmq', '--quick'],
-      ...['--reps', '1', '--jobs', String(JOBS), '--output', output],
-    );
-    const files = await readdir(output);
-    const json = files.filter(file => file.endsWith('.json'));
-    expect(json).toHaveLength(1);
-    const { throughput, latency } = (
-      JSON.parse(await readFile(join(output, json[0] as string), 'utf8')) as Results
-    ).scenarios;
+test('the benchmark completes every job of every cell, and writes tables, ratios, JSON and plots', {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const { stdout } = await bench(
+    ...['--scenario', 'throughput,latency', '--only', 'gpuhub,bullmq', '--quick'],
+    ...['--reps', '1', '--jobs', String(JOBS), '--output', output],
+  );
+  const files = await readdir(output);
+  const json = files.filter(file => file.endsWith('.json'));
+  expect(json).toHaveLength(1);
+  const { throughput, latency } = (
+    JSON.parse(await readFile(join(output, json[0] as string), 'utf8')) as Results
+  ).scenarios;
 
-    expect(throughput.raw.map(({ cell, jobs }) => [cell, jobs])).toEqual([
-      ['gpuhub', JOBS],
-      ['bullmq', JOBS],
-    ]);
-    for (const { jobs_per_s, cpu } of throughput.raw) {
-      expect(jobs_per_s).toBeGreaterThan(0);
-      expect(cpu.total).toBeGreaterThan(0);
+  expect(throughput.raw.map(({ cell, jobs }) => [cell, jobs])).toEqual([
+    ['gpuhub', JOBS],
+    ['bullmq', JOBS],
+  ]);
+  for (const { jobs_per_s, cpu } of throughput.raw) {
+    expect(jobs_per_s).toBeGreaterThan(0);
+    expect(cpu.total).toBeGreaterThan(0);
+  }
+
+  expect(latency.raw.map(({ cell }) => cell)).toEqual(['gpuhub', 'bullmq']);
+  for (const { paced, gaps } of latency.raw) {
+    expect(Object.keys(paced)).toEqual(['idle', '50 %', '80 %']);
+    for (const { acked, started, noticed } of Object.values(paced)) {
+      expect([acked.n, started.n]).toEqual([noticed.n, noticed.n]);
+      expect(started.p50).toBeGreaterThan(0);
+      expect(noticed.p50).toBeGreaterThan(started.p50);
     }
+    expect(paced['idle']?.noticed.n).toBe(JOBS);
+    expect(gaps.n).toBe(JOBS - 1);
+  }
 
-    expect(latency.raw.map(({ cell }) => cell)).toEqual(['gpuhub', 'bullmq']);
-    for (const { paced, gaps } of latency.raw) {
-      expect(Object.keys(paced)).toEqual(['idle', '50 %', '80 %']);
-      for (const { acked, started, noticed } of Object.values(paced)) {
-        expect([acked.n, started.n]).toEqual([noticed.n, noticed.n]);
-        expect(started.p50).toBeGreaterThan(0);
-        expect(noticed.p50).toBeGreaterThan(started.p50);
-      }
-      expect(paced['idle']?.noticed.n).toBe(JOBS);
-      expect(gaps.n).toBe(JOBS - 1);
-    }
+  const ratios = [...throughput.ratios, ...latency.ratios];
+  expect(ratios.map(({ what }) => what)).toEqual([
+    'jobs/s, gpuhub / bullmq',
+    'CPU, gpuhub / bullmq',
+    ...['start p50', 'start p99', 'notice p50', 'notice p99'].map(what => `idle ${what}, gpuhub / bullmq`),
+  ]);
+  for (const { what, value } of ratios) {
+    expect(value, what).toBeGreaterThan(0);
+    expect(stdout).toContain(what);
+  }
+  const told = stdout.slice(stdout.indexOf('ratios within this run'));
+  expect(told.match(/missed by|reached/g)?.length).toBeGreaterThanOrEqual(ratios.length);
 
-    const ratios = [...throughput.ratios, ...latency.ratios];
-    expect(ratios.map(({ what }) => what)).toEqual([
-      'jobs/s, gpuhub / bullmq',
-      'CPU, gpuhub / bullmq',
-      ...['start p50', 'start p99', 'notice p50', 'notice p99'].map(what => `idle ${what}, gpuhub / bullmq`),
-    ]);
-    for (const { what, value } of ratios) {
-      expect(value, what).toBeGreaterThan(0);
-      expect(stdout).toContain(what);
-    }
-    const told = stdout.slice(stdout.indexOf('ratios within this run'));
-    expect(told.match(/missed by|reached/g)?.length).toBeGreaterThanOrEqual(ratios.length);
+  const plots = files.filter(file => file.endsWith('.svg')).map(file => file.replace(/^.{20}/, ''));
+  expect(plots.sort()).toEqual(['cpu.svg', 'latency_noticed.svg', 'latency_started.svg', 'throughput.svg']);
+  for (const file of files.filter(file => file.endsWith('.svg'))) {
+    const svg = await readFile(join(output, file), 'utf8');
+    expect(svg).toMatch(/^<svg [\s\S]*<\/svg>\n$/);
+    expect(svg).toContain('gpuhub');
+    expect(svg).toContain('bullmq');
+  }
+});
 
-    const plots = files.filter(file => file.endsWith('.svg')).map(file => file.replace(/^.{20}/, ''));
-    expect(plots.sort()).toEqual(['cpu.svg', 'latency_noticed.svg', 'latency_started.svg', 'throughput.svg']);
-    for (const file of files.filter(file => file.endsWith('.svg'))) {
-      const svg = await readFile(join(output, file), 'utf8');
-      expect(svg).toMatch(/^<svg [\s\S]*<\/svg>\n$/);
-      expect(svg).toContain('gpuhub');
-      expect(svg).toContain('bullmq');
-    }
-  },
-  TIMEOUT_MS,
-);
-
-test('an unknown scenario or system is refused with the known ones', async () => {
+test('an unknown scenario or system is refused with the known ones', { timeout: TIMEOUT_MS }, async () => {
   const refused = (...args: string[]) =>
     bench(...args).then(
       () => 'accepted',
@@ -122,7 +120,7 @@ test('an unknown scenario or system is refused with the known ones', async () =>
   expect(reps).toMatch(/^2 --reps must be a whole number from 1/);
 });
 
-test('--list names each scenario with what it measures', async () => {
+test('--list names each scenario with what it measures', { timeout: TIMEOUT_MS }, async () => {
   const { stdout } = await bench('--list');
   expect(stdout).toMatch(/^throughput: .{20,}/m);
   expect(stdout).toMatch(/^latency: .{20,}/m);

@@ -13,6 +13,8 @@ import type { Bench, Durability, Findings, Scenario, Stoppable } from './scenari
 import { SCENARIOS } from './scenarios/index.ts';
 import { drawPlot } from './svg.ts';
 
+/** A load average above this before anything was started. */
+const BUSY_LOAD = 0.5;
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 const HELP = `Measures gpuhub beside BullMQ, RabbitMQ, beanstalkd, NATS JetStream, Celery and floors, in the same minutes.
@@ -171,6 +173,8 @@ async function main(flags: Flags): Promise<void> {
   const at = new Date().toISOString();
   try {
     const machine = await machineOf(bench);
+    if (Number(loadavg()[0]) > BUSY_LOAD)
+      bench.say('this machine has other work to do: no figure of this run counts');
     await mkdir(flags.output, { recursive: true });
     const found = new Map<string, Findings>();
     for (const scenario of scenariosOf(flags)) found.set(scenario.name, await scenario.run(bench));
