@@ -5,6 +5,8 @@ import {
   cut,
   cutMiddle,
   duration,
+  fields,
+  fittingHelp,
   jsonText,
   memory,
   moment,
@@ -14,6 +16,7 @@ import {
   state,
   table,
   visible,
+  wrapped,
 } from './format.ts';
 
 const PIPE: Screen = { color: false, width: null };
@@ -109,6 +112,41 @@ describe('small parts', () => {
     expect(state({ ...PIPE, color: true }, 'failed')).toBe('\u001b[31m✕ failed\u001b[39m');
     expect(state(PIPE, 'from\u001bthe future')).toBe('from‹U+001B›the future');
     expect(state(PIPE, 'constructor')).toBe('constructor');
+  });
+});
+
+describe('on a narrow terminal', () => {
+  it('text is broken at blanks, and a word that is longer than a line stays whole', () => {
+    expect(wrapped('one two three', 7)).toBe('one two\nthree');
+    expect(wrapped('  one two three', 9, '    ')).toBe('  one two\n    three');
+    expect(wrapped('a gpuhub-resume-machine1:gpu0 b', 10)).toBe('a\ngpuhub-resume-machine1:gpu0\nb');
+    expect(wrapped('', 10)).toBe('');
+  });
+
+  it('help is broken anew, but for its tables and examples', () => {
+    const long = `${'word '.repeat(20)}word`;
+    const help = `Usage\n\n${long}\nand on. End.\n\n  -a  ${'x '.repeat(10)}x\n\nExample:\n  gpuhub ${long}\n`;
+    const lines = fittingHelp(help, 40).split('\n');
+    expect(lines.slice(2, 6)).toEqual([
+      ...Array.from({ length: 2 }, () => 'word word word word word word word word'),
+      'word word word word word and on. End.',
+      '',
+    ]);
+    expect(lines).toContain(`  gpuhub ${long}`);
+    expect(fittingHelp(help, 200)).toBe(help);
+  });
+
+  it('values are broken under each other', () => {
+    const text = fields({ color: false, width: 36 }, [
+      ['waits because', 'the queue of type video is paused\nmodel swap'],
+      ['so', 'x'],
+    ]);
+    expect(text.split('\n')).toEqual([
+      'waits because  the queue of type',
+      '               video is paused',
+      '               model swap',
+      'so             x',
+    ]);
   });
 });
 

@@ -221,9 +221,66 @@ function layOut(screen: Screen, head: string[], rows: string[][], right: readonl
     .map(line => line.trimEnd());
 }
 
-/** `name  value` lines, the values under each other; what has no value is left out. */
+/**
+ * Broken at blanks into lines of at most so many columns; the lines after the first begin with `indent`. A word that is
+ * longer than a line stays whole, so that it can be copied.
+ */
+export function wrapped(text: string, width: number, indent = ''): string {
+  const [begin = ''] = /^ */.exec(text) ?? [];
+  const [first = '', ...words] = text.slice(begin.length).split(' ');
+  const lines: string[] = [];
+  let line = begin + first;
+  for (const word of words) {
+    if (shownWidth(`${line} ${word}`) <= width) line += ` ${word}`;
+    else {
+      lines.push(line);
+      line = indent + word;
+    }
+  }
+  return [...lines, line].join('\n');
+}
+
+/** Where help has hard line breaks, they are about here. */
+const HELP_LINE_LEAST = 90;
+
+/** Help for a narrow terminal: sentences are broken anew, examples stay as they can be typed. */
+export function fittingHelp(text: string, width: number): string {
+  const made: { line: string; is_example: boolean }[] = [];
+  let is_example = false;
+  for (const line of text.split('\n')) {
+    is_example = /^Examples?:$/.test(line) || (is_example && line !== '');
+    const before = made.at(-1);
+    if (before !== undefined && !is_example && before.line.length > width && isSentence(before.line, line))
+      before.line += ` ${line.trim()}`;
+    else made.push({ line, is_example });
+  }
+  return made
+    .map(({ line, is_example: whole }) =>
+      whole || shownWidth(line) <= width ? line : wrapped(line, width, /^ */.exec(line)?.[0]),
+    )
+    .join('\n');
+}
+
+/** Two lines of help that are one text, broken by hand; not rows of a table. */
+function isSentence(before: string, line: string): boolean {
+  const [indent, other] = [before, line].map(text => /^ */.exec(text)?.[0]);
+  const goes_on = before.length >= HELP_LINE_LEAST && line.trim() !== '' && !/[.:]$/.test(before);
+  return goes_on && indent === other && !/\S {2,}\S/.test(before) && !/\S {2,}\S/.test(line);
+}
+
+/** `name  value` lines, the values under each other, broken where a terminal ends; what has no value is left out. */
 export function fields(screen: Screen, pairs: [name: string, value: string | null | undefined][]): string {
   const shown = pairs.filter(([, value]) => value != null && value !== '') as [string, string][];
   const width = Math.max(...shown.map(([name]) => name.length));
-  return shown.map(([name, value]) => `${paint(screen, 'gray', name.padEnd(width))}  ${value}`).join('\n');
+  const indent = `\n${' '.repeat(width + 2)}`;
+  const room = screen.width === null ? null : Math.max(20, screen.width - width - 2);
+  const text = (value: string) => {
+    const lines = value
+      .split('\n')
+      .flatMap(line => (room === null ? [line] : wrapped(line, room).split('\n')));
+    return lines.join(indent);
+  };
+  return shown
+    .map(([name, value]) => `${paint(screen, 'gray', name.padEnd(width))}  ${text(value)}`)
+    .join('\n');
 }

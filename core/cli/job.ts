@@ -125,10 +125,9 @@ export function reasons(screen: Screen, job: JobRecord, why: Explanation, around
   if (lines.length === 0)
     lines.push(`nothing keeps it: one of ${plural(slots_total, 'slot')} takes it in a moment`);
   const { starts_by_itself, lines: next } = verdictOf(job, why, around);
-  const indent = `\n${' '.repeat('waits because  '.length)}`;
   return fields(screen, [
-    ['waits because', lines.join(indent)],
-    ['so', next.map(line => (starts_by_itself ? line : paint(screen, 'red', line))).join(indent)],
+    ['waits because', lines.join('\n')],
+    ['so', next.map(line => (starts_by_itself ? line : paint(screen, 'red', line))).join('\n')],
     ['position', position === null ? null : `${count(position)} of those with its type and requirements`],
     ['may start in', eta_ms && `${duration(eta_ms.low)} – ${duration(eta_ms.high)}`],
   ]);

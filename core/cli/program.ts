@@ -7,7 +7,7 @@ import { addDead } from './dead.ts';
 import { addDrain } from './drain.ts';
 import { addEvents } from './events.ts';
 import { addExplain } from './explain.ts';
-import { jsonText, visible } from './format.ts';
+import { fittingHelp, jsonText, visible, wrapped } from './format.ts';
 import { ApiError, HUB_URL_DEFAULT, type HubAddress, hubUrl, urlFromEnv } from './http.ts';
 import { addJob } from './job.ts';
 import { addJobs } from './jobs.ts';
@@ -59,6 +59,9 @@ const VERBS = [
   addCompletion,
 ];
 
+/** Descriptions are broken into lines when they have so many columns at least. */
+const HELP_COLUMN_LEAST = 20;
+
 interface GlobalOptions {
   hub?: string;
   token?: string;
@@ -105,10 +108,10 @@ function makeProgram(io: Io): Command {
     )
     .addOption(new Option('--format <format>', 'how to write').choices(['table', 'json']).default('table'))
     .addHelpText('after', FOOT)
-    .configureHelp({ showGlobalOptions: true })
+    .configureHelp({ showGlobalOptions: true, minWidthToWrap: HELP_COLUMN_LEAST })
     .configureOutput({
-      writeOut: text => io.out(text),
-      writeErr: text => io.err(text),
+      writeOut: text => io.out(fittingHelp(text, io.screen.width ?? Number.POSITIVE_INFINITY)),
+      writeErr: text => io.err(fittingHelp(text, io.screen.width ?? Number.POSITIVE_INFINITY)),
       outputError: () => {}, // told by report(), in the format that was asked for
       getOutHelpWidth: () => io.screen.width ?? 100,
       getErrHelpWidth: () => io.screen.width ?? 100,
@@ -143,7 +146,10 @@ function report(error: unknown, io: Io, json: boolean): ExitCode {
   if (error instanceof CommanderError && error.code === 'commander.help') return EXIT.usage; // help was shown
   const { code, message, exit, details } = explain(error);
   if (json) io.err(`${jsonText({ error: { code, message, ...(details !== undefined && { details }) } })}\n`);
-  else io.err(`gpuhub: ${visible(message)}\n`);
+  else {
+    const text = `gpuhub: ${visible(message)}`;
+    io.err(`${io.notes === null ? text : wrapped(text, io.notes().columns)}\n`);
+  }
   return exit;
 }
 

@@ -5,9 +5,12 @@ import { count, duration, moment, paint, type Screen } from './format.ts';
 
 /** Heads are written again after so many lines, as long as a terminal shows. */
 const LINES_A_HEAD = 20;
+/** Columns of the moment at the beginning of a line. */
+const TIME_WIDTH = 20;
 
 /** A column: its head, and how wide its numbers get. */
-const COLUMNS: [head: string, width: number, value: (stats: Stats) => string][] = [
+type Column = [head: string, width: number, value: (stats: Stats) => string];
+const COLUMNS: Column[] = [
   ['SCHED', 7, ({ jobs }) => count(jobs.scheduled)],
   ['QUEUED', 9, ({ jobs }) => count(jobs.queued)],
   ['RUNNING', 7, ({ jobs }) => count(jobs.assigned + jobs.processing)],
@@ -64,16 +67,28 @@ async function showStats(
     if (context.json) context.printJson(stats);
     else {
       if (line % LINES_A_HEAD === 0) context.print(headOf(context.screen));
-      context.print(lineOf(stats));
+      context.print(lineOf(context.screen, stats));
     }
   }
 }
 
-function headOf(screen: Screen): string {
-  const heads = COLUMNS.map(([head, width]) => head.padStart(width));
-  return paint(screen, 'bold', [' '.repeat(20), ...heads].join(' '));
+/** As many as there is room for: a line that breaks is in no column. */
+function columnsOn({ width: room }: Screen): Column[] {
+  let width = TIME_WIDTH;
+  return COLUMNS.filter(column => {
+    width += 1 + column[1];
+    return room === null || width <= room;
+  });
 }
 
-function lineOf(stats: Stats): string {
-  return [moment(stats.at), ...COLUMNS.map(([, width, value]) => value(stats).padStart(width))].join(' ');
+function headOf(screen: Screen): string {
+  const heads = columnsOn(screen).map(([head, width]) => head.padStart(width));
+  return paint(screen, 'bold', [' '.repeat(TIME_WIDTH), ...heads].join(' '));
+}
+
+function lineOf(screen: Screen, stats: Stats): string {
+  return [
+    moment(stats.at),
+    ...columnsOn(screen).map(([, width, value]) => value(stats).padStart(width)),
+  ].join(' ');
 }

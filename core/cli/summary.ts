@@ -12,6 +12,7 @@ import {
   type Screen,
   table,
   visible,
+  wrapped,
 } from './format.ts';
 
 /** A line names so many pauses and counts the rest. */
@@ -34,9 +35,17 @@ export function addSummary(cli: Cli): void {
 
 /** Six lines, then the problems, then a table of the job types. */
 function summaryText(screen: Screen, stats: Stats, url: string): string {
-  const parts = [head(screen, stats, url), ...problems(stats).map(line => paint(screen, 'red', `✕ ${line}`))];
+  const parts = [
+    head(screen, stats, url),
+    ...problems(stats).map(line => paint(screen, 'red', onLines(screen, `✕ ${line}`))),
+  ];
   if (Object.keys(stats.by_type).length > 0) parts.push('', typeTable(screen, stats));
   return parts.join('\n');
+}
+
+/** On a terminal broken at its edge; in a pipe one line. */
+function onLines({ width }: Screen, text: string): string {
+  return width === null ? text : wrapped(text, width, '  ');
 }
 
 function head(screen: Screen, stats: Stats, url: string): string {
