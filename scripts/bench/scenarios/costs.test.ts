@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type CostCell, costRatio, costTable, measureInTurns, medianCost, type Probe } from './costs.ts';
-import { dispatchRatio } from './crowd.ts';
+import { dispatchRatio } from './crowd_report.ts';
 import { speedUp } from './hubs.ts';
 import type { Cost } from './store_bench.ts';
 
