@@ -85,7 +85,9 @@ async function showEvents(context: Context, options: EventsOptions): Promise<und
       else if (message.type.startsWith('worker_') && options.workers && all) show(message);
     },
     down: (reason, retry_in_ms) =>
-      note(`${reason}; trying again in ${duration(retry_in_ms)}. What happens meanwhile is not shown.`),
+      note(
+        `the hub is away (${reason}); trying again in ${duration(retry_in_ms)}. What happens meanwhile is not shown.`,
+      ),
     end: error => over.reject(error),
   });
   types.askBy(job_id => monitor.ask({ type: 'get_job', job_id }));

@@ -17,8 +17,13 @@ export function isAway(error: GpuhubError): boolean {
 export function fromGpuhubError(error: GpuhubError, url: string, more = 'Is the hub running?'): ApiError {
   if (isAway(error)) {
     const outcome = error.code === 'unreachable' ? 'none' : 'unknown';
-    return new ApiError('no_hub', `cannot reach ${url} (${error.message}). ${more}`, null, { outcome });
+    return new ApiError('no_hub', `cannot reach ${url} (${reasonOf(error)}). ${more}`, null, { outcome });
   }
   const status = Object.hasOwn(ERRORS, error.code) ? ERRORS[error.code as keyof typeof ERRORS].http : null;
   return new ApiError(error.code, error.message, status, error.details);
+}
+
+/** Without the address, which is said beside it, and in the words of the HTTP API. */
+export function reasonOf({ message }: { message: string }): string {
+  return message.replace(/^no hub at \S+: /, '').replace(/^connect ECONNREFUSED .*/, 'connection refused');
 }

@@ -1,7 +1,7 @@
 import { GpuhubError, type HubMessage, HubSocket } from '../sdk/socket.ts';
 import { Requests } from '../sdk/requests.ts';
 import type { ApiError, HubAddress } from './http.ts';
-import { fromGpuhubError } from './hub_fault.ts';
+import { fromGpuhubError, reasonOf } from './hub_fault.ts';
 
 /** A request takes milliseconds; after this the hub counts as gone. */
 const TIMEOUT_MS = 10_000;
@@ -45,7 +45,7 @@ export class Monitor implements AsyncDisposable {
         },
         down: (error, retry_in_ms) => {
           this.#requests.wentDown(error);
-          if (this.#was_open) this.#listener.down?.(error.message, retry_in_ms);
+          if (this.#was_open) this.#listener.down?.(reasonOf(error), retry_in_ms);
           else this.#fail(error);
         },
         end: fault => this.#ended(fault),

@@ -60,7 +60,7 @@ test('explain says why a job waits, and that one that has ended does not', async
   });
   expect(await gpuhub.run('explain', 'held')).toEqual({
     code: 0,
-    text: 'held does not wait: it is completed\n',
+    text: 'held does not wait: it is completed (gpuhub job held)\n',
   });
   expect((await gpuhub.run('explain', 'nothing')).code).toBe(4);
 });
