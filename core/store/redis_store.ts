@@ -51,6 +51,8 @@ const KIND: Record<FinishKind, string> = {
 };
 /** Back-offs vary by ±20 %, so that jobs that failed together do not come back together. */
 const jitter = () => (0.8 + 0.4 * Math.random()).toFixed(3);
+/** Stands between two effects of one message. */
+const EFFECT_END = '\x1e';
 /** The most jobs one reap or trim takes on: a few ms of Redis time at most, so that nobody waits behind it. */
 const REAP_MAX = 100;
 const TRIM_MAX = 100;
@@ -547,7 +549,10 @@ export class RedisStore implements Store {
   }
 
   #heard(channel: string, text: string): void {
-    if (channel !== key('wake')) return this.#apply(parseEffect(text));
+    if (channel !== key('wake')) {
+      for (const effect of text.split(EFFECT_END)) this.#apply(parseEffect(effect));
+      return;
+    }
     const [from, signature] = text.split(' ') as [string, string];
     if (from === this.hub_id) return;
     for (const listener of this.#wakes) listener(signature);

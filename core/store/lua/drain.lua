@@ -23,4 +23,5 @@ for machine, workers in pairs(told) do
     send(string.match(conn, '^[^:]+'), table.concat({ 'drain', workers, why }, '\n'))
   end
 end
+tell_others()
 return { {}, effects }

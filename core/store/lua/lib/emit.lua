@@ -1,7 +1,8 @@
 --- @include "job"
 -- Tells hubs what happened. An effect is one text: kind, ref, seq, at, attempt and up to three more, by line
--- (JSON texts have no raw line breaks). The hub that runs the script gets its effects with the reply, the others
--- on their own channels. Pub/sub is a hint: the truth is the record with its seq.
+-- (JSON texts have no raw line breaks). The hub that runs the script gets its effects with the reply, the others on
+-- their own channels, with the character 30 between them, which is in no JSON either. Pub/sub is a hint: the truth is
+-- the record with its seq.
 local ME = ARGV[1]
 local effects = {}
 
@@ -10,11 +11,21 @@ local NEED = { job_queued = 3, job_scheduled = 3, job_assigned = 3, job_complete
                job_cancelled = 1, job_expired = 1 }
 
 -- `tail` is for the others: the result of a job, which the hub that runs the script has at hand.
+local for_others = {}
 local function send(hub, text, tail)
   if hub == ME then
     effects[#effects + 1] = text
   else
-    redis.call('PUBLISH', K.hub .. hub, text .. (tail or ''))
+    local texts = for_others[hub] or {}
+    texts[#texts + 1] = text .. (tail or '')
+    for_others[hub] = texts
+  end
+end
+
+-- One message a hub and script call: each costs the sender and the receiver as much as a small job.
+local function tell_others()
+  for hub, texts in pairs(for_others) do
+    redis.call('PUBLISH', K.hub .. hub, table.concat(texts, '\30'))
   end
 end
 

@@ -102,6 +102,7 @@ local function finish_script(reply)
   write_deferred()
   save_clock()
   save_counts()
+  tell_others()
   -- An application may submit without a hub of its own; a lone hub has nobody else to wake.
   if next(woken) and (string.sub(ME, 1, 2) ~= 'h_' or redis.call('ZCARD', K.hubs) > 1) then
     wake_others()
