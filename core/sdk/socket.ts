@@ -448,8 +448,9 @@ export const nodeWire: WireFactory = async (address, events) => {
 
 /**
  * Holds back what is written to a socket until the end of the turn, so that the frames of a turn leave in one
- * write: the largest single gain measured for small messages. The turn ends after what its promises say: the start
- * and the end of a quick job arrive together then, and cost the hub one operation instead of two.
+ * write: the largest single gain measured for small messages. Waiting for what the turn's promises say as well
+ * (setImmediate) joins the start and the end of quick jobs and saves the hub a tenth of its commands, but everything
+ * then goes in larger pieces, with hub, Redis and workers taking turns: 6,000 jobs/s instead of 6,600.
  */
 function corker(socket: Socket): () => void {
   let corked = false;
@@ -461,7 +462,7 @@ function corker(socket: Socket): () => void {
     if (corked) return;
     corked = true;
     socket.cork();
-    setImmediate(uncork);
+    process.nextTick(uncork);
   };
 }
 
