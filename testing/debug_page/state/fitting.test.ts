@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Job } from './job_events.ts';
-import { fittingIn, kindsOf, whatLacks } from './fitting.ts';
+import { fittingIn, isStuck, kindsOf, whatLacks } from './fitting.ts';
 import type { Worker } from './hub_state.ts';
 
 const gpu = (fields: Partial<Worker>) =>
@@ -24,8 +24,18 @@ describe('which GPUs fit', () => {
       connected: 3,
       able: 2,
       idle: 1,
+      barred: 0,
       misfits: new Map([['vram_too_small', 1]]),
     });
+  });
+
+  test('those that fit and take no new job help nobody: only together are they a reason to act', () => {
+    const stuck = (...fleet: Worker[]) => isStuck(fittingIn(kindsOf(fleet), 'video', {}));
+    expect(stuck(gpu({ status: 'draining' }), gpu({ status: 'quarantined' }))).toBe(true);
+    expect(stuck(gpu({ status: 'draining' }), gpu({ status: 'busy' }))).toBe(false);
+    expect(stuck(gpu({ job_types: ['chat'] }))).toBe(true);
+    expect(stuck()).toBe(false);
+    expect(lacks([gpu({ status: 'draining' })], {})).toBe('the one GPU that fits is drained or quarantined');
   });
 
   test('what is missing is said by the furthest that any GPU got', () => {

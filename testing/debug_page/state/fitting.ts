@@ -3,14 +3,16 @@
 
 import type { Requirements } from '../../../core/messages/fields.ts';
 import { type Misfit, misfit, type Profile } from '../../../core/services/matching.ts';
+import { count } from '../text/format.ts';
 import { hub, type Worker } from './hub_state.ts';
 import type { Job } from './job_events.ts';
 
 export interface Fitting {
   connected: number;
-  /** Of those, how many could run it, and how many of these are idle. */
+  /** Of those, how many could run it; how many of these are idle, and how many take no new job. */
   able: number;
   idle: number;
+  barred: number;
   /** Each that could not, under the first test it fails. */
   misfits: ReadonlyMap<Misfit, number>;
 }
@@ -20,6 +22,7 @@ interface Kind {
   profile: Profile;
   connected: number;
   idle: number;
+  barred: number;
 }
 
 /** Telemetry changes worker records many times a second; which job fits where changes seldom. */
@@ -47,16 +50,17 @@ export function kindsOf(workers: Iterable<Worker>): Kind[] {
     if (worker.status === 'offline') continue;
     const key = profileKey(worker);
     let kind = found.get(key);
-    if (kind === undefined) found.set(key, (kind = { profile: worker, connected: 0, idle: 0 }));
+    if (kind === undefined) found.set(key, (kind = { profile: worker, connected: 0, idle: 0, barred: 0 }));
     kind.connected++;
     if (worker.status === 'idle') kind.idle++;
+    if (worker.status === 'draining' || worker.status === 'quarantined') kind.barred++;
   }
   return [...found.values()];
 }
 
 export function fittingIn(of: readonly Kind[], job_type: string, requirements: Requirements): Fitting {
   const misfits = new Map<Misfit, number>();
-  const sum = { connected: 0, able: 0, idle: 0, misfits };
+  const sum = { connected: 0, able: 0, idle: 0, barred: 0, misfits };
   for (const kind of of) {
     sum.connected += kind.connected;
     const why = misfit(kind.profile, { job_type, requirements });
@@ -64,6 +68,7 @@ export function fittingIn(of: readonly Kind[], job_type: string, requirements: R
     else {
       sum.able += kind.connected;
       sum.idle += kind.idle;
+      sum.barred += kind.barred;
     }
   }
   return sum;
@@ -105,8 +110,15 @@ const LACKS: Record<Misfit, (job: Job, needs: Requirements) => string> = {
 /** The order of the tests; the furthest that any GPU got says what is really missing. */
 const TESTS: readonly Misfit[] = ['labels', 'models', 'vram_too_small', 'gpu_model', 'job_type'];
 
-/** `no GPU that takes video has 195 GB`: said only when no connected GPU fits. */
-export function whatLacks(job: Job, { misfits }: Fitting): string {
+/** No connected GPU will take the job before somebody does something. */
+export function isStuck({ connected, able, barred }: Fitting): boolean {
+  return connected > 0 && able === barred;
+}
+
+/** `no GPU that takes video has 195 GB`, or that those that fit are drained: said only of jobs that are stuck. */
+export function whatLacks(job: Job, { misfits, able }: Fitting): string {
+  if (able === 1) return 'the one GPU that fits is drained or quarantined';
+  if (able > 1) return `the ${count(able)} GPUs that fit are drained or quarantined`;
   const furthest = TESTS.find(test => misfits.has(test)) ?? 'job_type';
   const needs = job.requirements ?? {};
   const among = furthest === 'job_type' ? '' : ` that takes ${job.job_type}`;

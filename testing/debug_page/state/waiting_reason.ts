@@ -1,7 +1,7 @@
 // Why a job waits, in one line of a list, from what the page holds. The hub itself is asked on the job's page.
 
 import { count, duration } from '../text/format.ts';
-import { fittingOf, whatLacks } from './fitting.ts';
+import { fittingOf, isStuck, whatLacks } from './fitting.ts';
 import { hub } from './hub_state.ts';
 import type { Job } from './job_events.ts';
 
@@ -24,7 +24,7 @@ export function waitingReason(job: Job, now: number): WaitingReason {
   if (isPaused(job.job_type)) return { text: 'the queue is paused', stuck: true };
   const fitting = fittingOf(job);
   if (fitting.connected === 0) return { text: 'no GPU is connected', stuck: true };
-  if (fitting.able === 0) return { text: whatLacks(job, fitting), stuck: true };
+  if (isStuck(fitting)) return { text: whatLacks(job, fitting), stuck: true };
   const place = job.position === null ? '' : ` · #${job.position} when it came`;
   const slots = `${count(fitting.able)} of ${count(fitting.connected)} GPUs fit`;
   const idle = fitting.idle === 0 ? 'none idle' : `${count(fitting.idle)} idle`;

@@ -4,7 +4,7 @@
 import type { Pause } from '../../../../core/messages/stats.ts';
 import { hub } from '../../state/hub_state.ts';
 import { hubNow } from '../../state/hub_clock.ts';
-import { fittingOf, whatLacks } from '../../state/fitting.ts';
+import { fittingOf, isStuck, whatLacks } from '../../state/fitting.ts';
 import type { Job } from '../../state/job_events.ts';
 import { errorText } from '../../state/waiting_reason.ts';
 import { count, duration } from '../../text/format.ts';
@@ -86,13 +86,13 @@ function pausedNeed(pause: Pause): Need {
   };
 }
 
-/** Jobs that no connected GPU can run, by what is missing. */
+/** Jobs that no connected GPU can run or will take, by what is missing. */
 function unworkable(): Need[] {
   const byReason = new Map<string, Job[]>();
   for (const job of hub.jobs.values()) {
     if (job.status !== 'queued') continue;
     const fitting = fittingOf(job);
-    if (fitting.connected === 0 || fitting.able > 0) continue;
+    if (!isStuck(fitting)) continue;
     const reason = whatLacks(job, fitting);
     const jobs = byReason.get(reason);
     if (jobs === undefined) byReason.set(reason, [job]);
@@ -105,7 +105,7 @@ function unworkable(): Need[] {
     return {
       key: `unworkable ${reason}`,
       tone: 'bad',
-      title: one ? `${first.job_id} fits no GPU here` : `${count(jobs.length)} jobs fit no GPU here`,
+      title: one ? `no GPU here takes ${first.job_id}` : `no GPU here takes ${count(jobs.length)} jobs`,
       text: `${reason} · ${one ? '' : 'oldest '}waits ${duration(hubNow() - oldest)}`,
       href: one
         ? hrefOf('job', first.job_id)
