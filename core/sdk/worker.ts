@@ -305,6 +305,8 @@ export class GpuhubWorker implements AsyncDisposable {
   // ---- what the hub says
 
   #read(message: HubMessage): void {
+    // `worker_draining`, or an error: either way nothing asked for before is on its way any more.
+    if (message.request_id !== undefined && message.request_id === this.#drain_request) this.#noMoreComes();
     switch (message.type) {
       case 'job_assigned':
         this.#assigned(bodyOf(message) as unknown as AssignedJob);
@@ -323,8 +325,6 @@ export class GpuhubWorker implements AsyncDisposable {
         break;
       case 'worker_draining':
       case 'worker_resumed':
-        if (message.request_id !== undefined && message.request_id === this.#drain_request)
-          this.#noMoreComes();
         this.#emit({
           type: message.type === 'worker_draining' ? 'draining' : 'resumed',
           worker_ids: message['worker_ids'] as string[],
@@ -378,7 +378,6 @@ export class GpuhubWorker implements AsyncDisposable {
     const lease = this.#outbox.leaseOf(message.request_id ?? '') ?? this.#leases.get(details.lease_id ?? '');
     const retry_after_ms = typeof details.retry_after_ms === 'number' ? details.retry_after_ms : undefined;
     this.#emit({ type: 'error', error });
-    if (message.request_id !== undefined && message.request_id === this.#drain_request) this.#noMoreComes();
     if (message.request_id === 'register') this.#registrationRefused(error, retry_after_ms);
     else if (error.code === 'not_registered') this.#registrationLost();
     else if (lease?.terminal !== undefined) this.#outbox.refused(lease, error, retry_after_ms);

@@ -12,7 +12,7 @@ interface Call {
 }
 
 /** A batcher on a Redis whose every answer the test gives; an operation has its name for argument. */
-function batcher() {
+function batcher(durability: object = { waits: false }) {
   const calls: Call[] = [];
   const link = {
     cork() {},
@@ -27,7 +27,6 @@ function batcher() {
   const heads = Object.fromEntries(
     ['submit', 'fit', 'report', 'finish', 'claim'].map(kind => [kind, head]),
   ) as Record<BatchKind, () => string[]>;
-  const durability = { waits: false };
   const it = new Batcher(link as unknown as RedisLink, durability as Durability, heads, () => {});
   const done: string[] = [];
   const add = (kind: BatchKind, name: string, sent?: () => void) =>
@@ -79,6 +78,23 @@ test('a claim made when its submit is sent goes right behind it, in the same tur
   calls[0]?.answer();
   await turn();
   expect(sent().slice(2)).toEqual(['submit 1', 'claim 1']);
+});
+
+test('the next submits do not wait until those before are safe on disk', async () => {
+  let safe = () => {};
+  const settled = new Promise<void>(resolve => {
+    safe = resolve;
+  });
+  const { add, sent, calls, done } = batcher({ waits: true, settle: () => settled });
+  many(40, name => add('submit', name));
+  await turn();
+  calls[0]?.answer();
+  await turn();
+  expect(sent()).toEqual(['submit 32', 'submit 8']);
+  expect(done).toEqual([]);
+  safe();
+  await turn();
+  expect(done).toHaveLength(32);
 });
 
 test('flush sends all that waits, also submits behind a call under way', async () => {

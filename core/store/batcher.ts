@@ -109,19 +109,11 @@ export class Batcher {
 
   async #send(kind: BatchKind, operations: Operation[]): Promise<void> {
     for (const operation of operations) operation.sent?.();
-    if (kind !== PACED) return this.#call(kind, operations);
-    this.#paced += 1;
-    await this.#call(kind, operations);
-    this.#paced -= 1;
-    if ((this.#waiting.get(PACED) as Operation[]).length > 0) this.#schedule();
-  }
-
-  async #call(kind: BatchKind, operations: Operation[]): Promise<void> {
     const args = this.#head[kind]();
     for (const operation of operations) args.push(...operation.args);
     let reply: [unknown[], string[]];
     try {
-      reply = (await this.#link.run(kind, args)) as [unknown[], string[]];
+      reply = (await this.#run(kind, args)) as [unknown[], string[]];
     } catch (error) {
       for (const operation of operations) operation.done(error as Error, undefined);
       // Those that wait must not wait for one timeout after the other.
@@ -136,6 +128,18 @@ export class Batcher {
         kind,
         operations.map(operation => operation.args),
       );
+  }
+
+  /** Frees the way for the next paced call as soon as Redis has answered: what is safe on disk is waited for apart. */
+  async #run(kind: BatchKind, args: Argument[]): Promise<unknown> {
+    if (kind !== PACED) return this.#link.run(kind, args);
+    this.#paced += 1;
+    try {
+      return await this.#link.run(kind, args);
+    } finally {
+      this.#paced -= 1;
+      if ((this.#waiting.get(PACED) as Operation[]).length > 0) this.#schedule();
+    }
   }
 
   /** Null when what was written is safe, else what to tell the peer. */
