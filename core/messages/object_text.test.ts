@@ -81,3 +81,10 @@ test('what is nested too deeply is refused by name', () => {
     }),
   );
 });
+
+test('of a list only the object that is nested too deeply is refused', () => {
+  const deep = `{"params":${'['.repeat(2000)}${']'.repeat(2000)}}`;
+  const [first, second] = new ObjectText(`{"jobs":[${deep},{"params":{"n":1}}]}`).objects('jobs');
+  expect(() => first?.member('params')).toThrow(expect.objectContaining({ code: 'invalid_message' }));
+  expect(second?.member('params')).toBe('{"n":1}');
+});

@@ -37,11 +37,17 @@ function skipWord(text: string, at: number): number {
   return end;
 }
 
-/** Behind the value that begins at `at`. @throws HubError when it is nested deeper than {@link DEPTH_MAX} */
-function skipValue(text: string, at: number, name: string): number {
+/** A value in its text: where it ends, and how many lists and objects lie in each other. */
+interface Extent {
+  end: number;
+  depth: number;
+}
+
+function extentOf(text: string, at: number): Extent {
   const first = text.charCodeAt(at);
-  if (first === QUOTE) return skipString(text, at);
-  if (first !== OPEN_LIST && first !== OPEN_OBJECT) return skipWord(text, at);
+  if (first === QUOTE) return { end: skipString(text, at), depth: 0 };
+  if (first !== OPEN_LIST && first !== OPEN_OBJECT) return { end: skipWord(text, at), depth: 0 };
+  let open = 0;
   let depth = 0;
   let end = at;
   for (;;) {
@@ -52,11 +58,11 @@ function skipValue(text: string, at: number, name: string): number {
     }
     end += 1;
     if (code === OPEN_LIST || code === OPEN_OBJECT) {
-      depth += 1;
-      if (depth > DEPTH_MAX) throw tooDeep(name);
+      open += 1;
+      depth = Math.max(depth, open);
     } else if (code === CLOSE_LIST || code === CLOSE_OBJECT) {
-      depth -= 1;
-      if (depth === 0) return end;
+      open -= 1;
+      if (open === 0) return { end, depth };
     }
   }
 }
@@ -66,10 +72,10 @@ const tooDeep = (name: string) => {
   return new HubError('invalid_message', `field "${name}": ${message}`, [{ path: name, message }]);
 };
 
-function* elementsOf(text: string, name: string): Generator<string> {
+function* elementsOf(text: string): Generator<string> {
   let at = skipSpace(text, 1);
   while (text.charCodeAt(at) !== CLOSE_LIST) {
-    const end = skipValue(text, at, name);
+    const { end } = extentOf(text, at);
     yield text.slice(at, end);
     at = skipSpace(text, end);
     if (text.charCodeAt(at) === COMMA) at = skipSpace(text, at + 1);
@@ -84,7 +90,7 @@ function* elementsOf(text: string, name: string): Generator<string> {
  */
 export class ObjectText {
   readonly #text: string;
-  #members: Map<string, string> | undefined;
+  #members: Map<string, { text: string; depth: number }> | undefined;
 
   constructor(text: string) {
     this.#text = text;
@@ -96,21 +102,26 @@ export class ObjectText {
    * @throws HubError `invalid_message` when it is nested too deeply
    */
   member(name: string): string | undefined {
-    this.#members ??= this.#read();
-    const text = this.#members.get(name);
+    const member = this.#find(name);
+    if (member !== undefined && member.depth > DEPTH_MAX) throw tooDeep(name);
     // A raw line break is space between two tokens: inside a string it would be no JSON.
-    return text?.replaceAll(/[\n\r]/g, ' ');
+    return member?.text.replaceAll(/[\n\r]/g, ' ');
   }
 
-  /** The objects of a member that is a list of objects. */
+  /** The objects of a member that is a list of objects; one that is too deep is refused by itself, when it is read. */
   objects(name: string): ObjectText[] {
-    const text = this.member(name);
-    return text === undefined ? [] : Array.from(elementsOf(text, name), element => new ObjectText(element));
+    const list = this.#find(name);
+    return list === undefined ? [] : Array.from(elementsOf(list.text), element => new ObjectText(element));
   }
 
-  #read(): Map<string, string> {
+  #find(name: string): { text: string; depth: number } | undefined {
+    this.#members ??= this.#read();
+    return this.#members.get(name);
+  }
+
+  #read(): Map<string, { text: string; depth: number }> {
     const text = this.#text;
-    const members = new Map<string, string>();
+    const members = new Map<string, { text: string; depth: number }>();
     let at = skipSpace(text, skipSpace(text, 0) + 1);
     while (text.charCodeAt(at) === QUOTE) {
       const name_end = skipString(text, at);
@@ -118,8 +129,8 @@ export class ObjectText {
       const colon = skipSpace(text, name_end);
       const begin = skipSpace(text, colon + 1);
       const plain = name.includes('\\') ? (JSON.parse(name) as string) : name.slice(1, -1);
-      const end = skipValue(text, begin, plain);
-      members.set(plain, text.slice(begin, end));
+      const { end, depth } = extentOf(text, begin);
+      members.set(plain, { text: text.slice(begin, end), depth });
       at = skipSpace(text, end);
       if (text.charCodeAt(at) === COMMA) at = skipSpace(text, at + 1);
     }
