@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { DOCUMENTS } from '../../core/cli/documents.ts';
 import { run } from '../../core/cli/program.ts';
-import { Fleet, until } from './fleet.ts';
+import { echoAndBroken, Fleet, until } from './fleet.ts';
 
 let fleet: Fleet;
 const input = join(tmpdir(), `gpuhub-documents-${process.pid}.ndjson`);
@@ -16,12 +16,7 @@ beforeAll(async () => {
     machine_id: 'machine1',
     gpus: [{ index: 0, name: 'NVIDIA RTX 4090', vram_mb: 24_576 }],
     labels: { region: 'eu' },
-    handler: {
-      echo: job => ({ said: job.params }),
-      broken: () => {
-        throw Object.assign(new Error('no such weights'), { code: 'bad_model', retryable: false });
-      },
-    },
+    handler: echoAndBroken,
   });
   const client = fleet.client();
   for (const job_id of ['a', 'b'])

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { TestProcess } from '../harness/processes.ts';
 import { Command } from './command.ts';
-import { Fleet, until } from './fleet.ts';
+import { echoAndBroken, Fleet, until } from './fleet.ts';
 
 let fleet: Fleet;
 let gpuhub: Command;
@@ -11,12 +11,7 @@ beforeAll(async () => {
   gpuhub = new Command(fleet.hub.httpUrl);
   await fleet.machine({
     machine_id: 'machine1',
-    handler: {
-      echo: job => ({ said: job.params }),
-      broken: () => {
-        throw Object.assign(new Error('no such weights'), { code: 'bad_model', retryable: false });
-      },
-    },
+    handler: echoAndBroken,
   });
 });
 afterAll(() => fleet[Symbol.asyncDispose]());

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Command } from './command.ts';
-import { Fleet } from './fleet.ts';
+import { echoAndBroken, Fleet } from './fleet.ts';
 
 let fleet: Fleet;
 let gpuhub: Command;
@@ -16,12 +16,7 @@ beforeAll(async () => {
   await fleet.machine({
     machine_id: 'machine1',
     gpu_count: 4,
-    handler: {
-      echo: job => ({ said: job.params }),
-      broken: () => {
-        throw Object.assign(new Error('no such weights'), { code: 'bad_model', retryable: false });
-      },
-    },
+    handler: echoAndBroken,
   });
 });
 afterAll(async () => {

@@ -1,7 +1,7 @@
 /** Looking with the command `gpuhub` at a real hub: summary, jobs, job, workers, worker, as tables and as JSON. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Command } from './command.ts';
-import { Fleet, until } from './fleet.ts';
+import { echoAndBroken, Fleet, until } from './fleet.ts';
 
 let fleet: Fleet;
 let gpuhub: Command;
@@ -12,12 +12,7 @@ beforeAll(async () => {
     machine_id: 'machine1',
     gpus: [{ index: 0, name: 'NVIDIA RTX 4090', vram_mb: 24_576 }],
     labels: { region: 'eu' },
-    handler: {
-      echo: job => ({ said: job.params }),
-      broken: () => {
-        throw Object.assign(new Error('no such weights'), { code: 'bad_model', retryable: false });
-      },
-    },
+    handler: echoAndBroken,
   });
   const client = fleet.client();
   await (await client.submit({ job_type: 'echo', job_id: 'good', params: { text: 'hello' } })).result();

@@ -1,7 +1,7 @@
 /** Steering with the command `gpuhub` against a real hub: submit, watch, cancel, retry, drain, resume. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Command } from './command.ts';
-import { byHand, Fleet, until } from './fleet.ts';
+import { byHand, echoAndBroken, Fleet, until } from './fleet.ts';
 
 let fleet: Fleet;
 let gpuhub: Command;
@@ -12,10 +12,7 @@ beforeAll(async () => {
   await fleet.machine({
     machine_id: 'machine1',
     handler: {
-      echo: job => ({ said: job.params }),
-      broken: () => {
-        throw Object.assign(new Error('no such weights'), { code: 'bad_model', retryable: false });
-      },
+      ...echoAndBroken,
       hand: work.handler,
     },
   });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Command } from './command.ts';
-import { byHand, Fleet, until } from './fleet.ts';
+import { byHand, echoAndBroken, Fleet, until } from './fleet.ts';
 import { OnTerminal, withoutTerminal } from './on_terminal.ts';
 
 let fleet: Fleet;
@@ -19,10 +19,7 @@ beforeAll(async () => {
     machine_id: 'machine1',
     gpu_count: 4,
     handler: {
-      echo: job => ({ said: job.params }),
-      broken: () => {
-        throw Object.assign(new Error('no such weights'), { code: 'bad_model', retryable: false });
-      },
+      ...echoAndBroken,
       hand: work.handler,
     },
   });

@@ -124,6 +124,14 @@ export function byHand() {
   return { handler, runs, run };
 }
 
+/** Handlers of two jobs that every suite can use: one says what it was given, one fails for good. */
+export const echoAndBroken = {
+  echo: (job: AssignedJob) => ({ said: job.params }),
+  broken: () => {
+    throw Object.assign(new Error('no such weights'), { code: 'bad_model', retryable: false });
+  },
+};
+
 /** Hears the events of a machine, also those that came before somebody asked. */
 export function ears() {
   const events: WorkerEvent[] = [];

@@ -3,16 +3,15 @@ import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { readConfig } from '../../core/config.ts';
 import { auditStore } from '../../core/store/audit.ts';
-import { contentOf } from '../../core/store/content.ts';
 import { keyOf, refOf } from '../../core/store/keys.ts';
 import { RedisLink } from '../../core/store/redis_link.ts';
 import { RedisStore } from '../../core/store/redis_store.ts';
 import { loadScripts } from '../../core/store/scripts.ts';
-import type { Claimed, Finished, Submitted } from '../../core/store/store.ts';
+import type { Claimed, Held, Submitted } from '../../core/store/store.ts';
 import { startProcess } from '../harness/processes.ts';
 import { type TestRedis, testRedis } from '../harness/redis.ts';
+import { claim as claimOf, CONNECTION, content, finish, promised, slot } from './operations.ts';
 
-const CONNECTION = 'h_test:c1.0';
 const SLOTS = 4;
 /** Of a load that runs beside audits. */
 const BATCHES = 60;
@@ -35,41 +34,11 @@ afterAll(async () => {
   await server.stop();
 });
 
-const content = contentOf({
-  job_type: 'image',
-  params: {},
-  priority: 0,
-  max_attempts: 3,
-  backoff_ms: 1000,
-  watch: false,
-});
-const later = contentOf({
-  job_type: 'image',
-  params: {},
-  priority: 0,
-  max_attempts: 3,
-  backoff_ms: 1000,
-  watch: false,
-  delay_ms: 3_600_000,
-  start_timeout_ms: 60_000,
-});
-const submit = (id: string, what = content) =>
-  new Promise<Submitted>((resolve, reject) =>
-    store.submit(id, what, null, (error, answer) => (error ? reject(error) : resolve(answer))),
-  );
-const claim = (index: number) =>
-  new Promise<Claimed>((resolve, reject) =>
-    store.claim({ machine_id: 'm', connection: CONNECTION, index, class_id: 'all' }, (error, answer) =>
-      error ? reject(error) : resolve(answer),
-    ),
-  );
-const complete = ({ ref, lease_id }: { ref: string; lease_id: string }) =>
-  new Promise<Finished>((resolve, reject) =>
-    store.finish(
-      { ref, lease_id, machine_id: 'm', kind: 'completed', payload: '{}', retryable: true },
-      (error, answer) => (error ? reject(error) : resolve(answer)),
-    ),
-  );
+const ready = content();
+const later = content({ delay_ms: 3_600_000, start_timeout_ms: 60_000 });
+const submit = (id: string, what = ready) => promised<Submitted>(done => store.submit(id, what, null, done));
+const claim = (index: number) => claimOf(store, slot(index));
+const complete = (job: Held) => finish(store, job, 'completed');
 
 /** One job in each kind of index. */
 beforeEach(async () => {
@@ -80,7 +49,7 @@ beforeEach(async () => {
     Array.from({ length: SLOTS }, (_, i) => i),
     [],
   );
-  await store.fit('all', [content.signature]);
+  await store.fit('all', [ready.signature]);
   await submit('ended');
   await complete((await claim(0)) as Extract<Claimed, { outcome: 'job' }>);
   await submit('leased');
@@ -90,7 +59,7 @@ beforeEach(async () => {
 });
 
 const ref = (id: string) => refOf(id);
-const queue = keyOf(0, 'queue', content.signature);
+const queue = keyOf(0, 'queue', ready.signature);
 
 test('it finds nothing wrong where all is well, and says what it looked at', async () => {
   expect(await auditStore(link)).toEqual({
