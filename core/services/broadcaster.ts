@@ -139,13 +139,13 @@ export class Broadcaster {
     job: StoredJob | null,
     after: { seq: Record<string, number>; output: Record<string, number> },
   ): Promise<StoredOutput[]> {
-    if (job === null || job.packed.oi === undefined) return [];
+    if (job === null || job.fields.oi === undefined) return [];
     const id = job.ref.slice(job.ref.indexOf('/') + 1);
     const [seq, output] = [own(after.seq, id), own(after.output, id)];
     if (seq === undefined && output === undefined) return [];
     // An index belongs to the assignment its seq falls in: of a newer one everything is told.
-    const same = output !== undefined && (seq === undefined || seq >= (job.packed.an ?? 0));
-    if (output === undefined && seq !== undefined && seq >= (job.packed.an ?? 0)) return [];
+    const same = output !== undefined && (seq === undefined || seq >= (job.fields.an ?? 0));
+    if (output === undefined && seq !== undefined && seq >= (job.fields.an ?? 0)) return [];
     return this.#store.outputs(id, same ? output : -1);
   }
 
@@ -155,7 +155,7 @@ export class Broadcaster {
     if (!watch) return;
     const held = watch.held ?? [];
     watch.held = null;
-    watch.seq = after_seq ?? job.packed.n;
+    watch.seq = after_seq ?? job.fields.n;
     watch.output = 0;
     const events = after_seq === undefined ? [] : job.eventsAfter(after_seq);
     const end = events.findIndex(event => event.type === 'job_cancelling' || TERMINAL_EVENTS.has(event.type));
@@ -163,14 +163,14 @@ export class Broadcaster {
     for (const event of before) this.#tell(listener, watch, event, frameOf(event));
     this.#replayOutputs(listener, watch, job, outputs);
     for (const event of end < 0 ? [] : events.slice(end)) this.#tell(listener, watch, event, frameOf(event));
-    watch.output = Math.max(watch.output, job.packed.oi ?? 0);
-    watch.seq = Math.max(watch.seq, job.packed.n);
+    watch.output = Math.max(watch.output, job.fields.oi ?? 0);
+    watch.seq = Math.max(watch.seq, job.fields.n);
     if (job.ended) return this.drop(listener, job.ref);
     for (const event of held) this.#tell(listener, watch, event, frameOf(event));
   }
 
   #replayOutputs(listener: Listener, watch: Watch, job: StoredJob, outputs: StoredOutput[]): void {
-    const d = job.packed;
+    const d = job.fields;
     const make = (type: EventType, parts: (string | number)[]) =>
       makeEvent(type, job.ref, watch.seq, Math.floor(d.n / 1000), d.at ?? 0, parts);
     for (const { index, data } of outputs) {

@@ -84,13 +84,13 @@ export class Explain {
     }
     const [{ position, waiting }, pauses] = await Promise.all([
       this.#store.place(job),
-      this.#pauses(job.packed.ty),
+      this.#pauses(job.fields.ty),
     ]);
     const need = needOf(job);
-    const counts = countMisfits(look, need, job.packed.sg);
+    const counts = countMisfits(look, need, job.fields.sg);
     const free = look.slots.length - [...counts.values()].reduce((sum, count) => sum + count, 0);
-    const due = job.status === 'scheduled' ? (job.packed.ra ?? look.at) : null;
-    const own = [...(due === null ? [] : [scheduled(due, job.packed.at ?? 0)]), ...pauses];
+    const due = job.status === 'scheduled' ? (job.fields.ra ?? look.at) : null;
+    const own = [...(due === null ? [] : [scheduled(due, job.fields.at ?? 0)]), ...pauses];
     const eta_ms =
       pauses.length > 0
         ? null
@@ -142,7 +142,7 @@ export class Explain {
 }
 
 const needOf = (job: StoredJob): Need => ({
-  job_type: job.packed.ty,
+  job_type: job.fields.ty,
   requirements: (job.submission['requirements'] as Requirements | undefined) ?? {},
 });
 

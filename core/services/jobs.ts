@@ -107,14 +107,14 @@ export class Jobs {
     const job_id = job.job_id ?? makeJobId();
     const level = by.listener ? levelOf(job.watch) : null;
     const ref = refOf(job_id);
-    content.b = this.#traces.withTrace(ref, job.traceparent, content.b);
+    content.body = this.#traces.withTrace(ref, job.traceparent, content.body);
     const began_ms = Date.now();
     const fresh = by.listener !== undefined && !this.#broadcaster.watches(by.listener, ref);
     if (by.listener && level) this.#broadcaster.hold(by.listener, ref, level);
     const answered: Done<Submitted> = (error, submitted) => {
       const fault = error ?? toFault(job_id, submitted.outcome);
-      this.#tell(job, job_id, by, content.b, fault, submitted);
-      this.#traces.submitted(ref, content.b, began_ms, fault === null ? undefined : codeOf(fault));
+      this.#tell(job, job_id, by, content.body, fault, submitted);
+      this.#traces.submitted(ref, content.body, began_ms, fault === null ? undefined : codeOf(fault));
       if (fault !== null || !('status' in submitted)) {
         done(fault);
         return this.#release(by, ref, level, fresh);
@@ -185,7 +185,7 @@ export class Jobs {
     if (!old.ended) throw new HubError('conflict', `job ${job_id} has not ended`);
     const { delay_ms: _delay, run_at: _run, ...again } = old.submission;
     const body = Object.fromEntries(Object.entries(again).filter(([, value]) => value !== null));
-    const by = { retry_of: job_id, ...(old.packed.ci ? { client_id: old.packed.ci } : {}) };
+    const by = { retry_of: job_id, ...(old.fields.ci ? { client_id: old.fields.ci } : {}) };
     return new Promise((resolve, reject) => {
       const source = { body: {}, text: old.submission_text };
       this.submit(this.read({ ...body, watch: false }), source, by, (error, accepted) =>

@@ -30,7 +30,7 @@ const INDEXES: readonly KeyName[] = ['queue', 'scheduled', 'leases', 'deadlines'
 const AUDITOR = 'audit';
 
 /**
- * Checks on a Redis in use that each job hash lies in exactly the one index its record names, that each entry of an index
+ * Checks on a Redis in use that each job lies in exactly the one index its record names, that each entry of an index
  * is such a job, and that leases and slots name each other. In pages: each is judged at one instant by a script that
  * writes nothing, so what it tells is so, and it holds nobody up.
  *
@@ -59,7 +59,7 @@ class Audit {
   async run(): Promise<void> {
     await this.#judge(['sums']);
     for (const name of INDEXES) await this.#indexes(name);
-    await this.#families('job', async refs => {
+    await this.#pages('HSCAN', keyOf(SHARD, 'jobs'), async refs => {
       this.report.jobs += refs.length;
       await this.#judge(['jobs', ...refs]);
     });
@@ -78,13 +78,20 @@ class Audit {
   }
 
   async #entries(key: string): Promise<void> {
-    let cursor = '0';
-    do {
-      const page = (await this.#reader.call('ZSCAN', key, cursor, 'COUNT', PAGE)) as [string, string[]];
-      cursor = page[0];
-      const refs = page[1].filter((_, i) => i % 2 === 0);
+    await this.#pages('ZSCAN', key, async refs => {
       this.report.entries += refs.length;
       await this.#judge(['index', key, ...refs]);
+    });
+  }
+
+  /** The members of one key, page by page. One may come twice. */
+  async #pages(scan: 'ZSCAN' | 'HSCAN', key: string, look: (refs: string[]) => Promise<void>): Promise<void> {
+    let cursor = '0';
+    do {
+      const page = (await this.#reader.call(scan, key, cursor, 'COUNT', PAGE)) as [string, string[]];
+      cursor = page[0];
+      const refs = page[1].filter((_, i) => i % 2 === 0);
+      if (refs.length > 0) await look(refs);
     } while (cursor !== '0');
   }
 

@@ -4,6 +4,8 @@ import type { RedisLink } from './redis_link.ts';
 type Argument = string | number;
 /** Called once: with the operation's own reply, or with why there is none. */
 export type Done<T> = (error: Error | null, reply: T) => void;
+/** The same with what the script said of all its operations. */
+type Answered<T, S> = (error: Error | null, reply: T, shared: S) => void;
 
 /**
  * Operations of one kind in one script call. Larger batches make hub, Redis and workers take turns instead of working
@@ -16,7 +18,7 @@ const LASTING: ReadonlySet<BatchKind> = new Set<BatchKind>(['submit', 'finish'])
 
 interface Operation {
   args: Argument[];
-  done: Done<unknown>;
+  done: Answered<unknown, unknown>;
   /** Told in the turn in which it is sent: what is added then goes out right behind it. */
   sent: (() => void) | undefined;
 }
@@ -67,8 +69,8 @@ export class Batcher {
    * @param sent called in the turn in which the operation goes out
    * @returns what `take` needs to take it back while it has not been sent
    */
-  add<T>(kind: BatchKind, args: Argument[], done: Done<T>, sent?: () => void): object {
-    const operation = { args, done: done as Done<unknown>, sent };
+  add<T, S = undefined>(kind: BatchKind, args: Argument[], done: Answered<T, S>, sent?: () => void): object {
+    const operation = { args, done: done as Answered<unknown, unknown>, sent };
     (this.#waiting.get(kind) as Operation[]).push(operation);
     if (kind !== PACED || this.#paced === 0) this.#schedule();
     return operation;
@@ -111,17 +113,18 @@ export class Batcher {
     for (const operation of operations) operation.sent?.();
     const args = this.#head[kind]();
     for (const operation of operations) args.push(...operation.args);
-    let reply: [unknown[], string[]];
+    let reply: [[unknown[], unknown], string[]];
     try {
-      reply = (await this.#run(kind, args)) as [unknown[], string[]];
+      reply = (await this.#run(kind, args)) as typeof reply;
     } catch (error) {
-      for (const operation of operations) operation.done(error as Error, undefined);
+      for (const operation of operations) operation.done(error as Error, undefined, undefined);
       // Those that wait must not wait for one timeout after the other.
       return this.flush();
     }
     // In doubt it has happened all the same, and whoever watches hears of it.
     const doubt = this.#durability.waits && LASTING.has(kind) ? await this.#doubt() : null;
-    for (let i = 0; i < operations.length; i++) (operations[i] as Operation).done(doubt, reply[0][i]);
+    const [[answers, shared]] = reply;
+    for (let i = 0; i < operations.length; i++) (operations[i] as Operation).done(doubt, answers[i], shared);
     if (reply[1].length > 0)
       this.#onEffects(
         reply[1],

@@ -1,3 +1,25 @@
+import { MAX_ATTEMPTS_DEFAULT } from '../messages/job.ts';
+
+/** What a worker is sent of a job that leaves these as they are: then they are not stored with it. */
+export const USUAL_SETTINGS = `"max_attempts":${MAX_ATTEMPTS_DEFAULT},"run_timeout_ms":null,"metadata":null`;
+const OWN_SETTINGS = /^("traceparent":"[^"]*",)?"max_attempts"/;
+/** Between the members that a worker is sent and the others; the texts of both have none. */
+export const BREAK = '\n';
+
+/** The members a worker is sent: job_type, params, max_attempts, run_timeout_ms, metadata. */
+export function assignmentText(body: string): string {
+  const end = body.indexOf(BREAK);
+  const members = end < 0 ? body : body.slice(0, end);
+  return OWN_SETTINGS.test(members) ? members : `${members},${USUAL_SETTINGS}`;
+}
+
+/** The whole submission as JSON. */
+export function submissionText(body: string): string {
+  const end = body.indexOf(BREAK);
+  const others = end < 0 ? '' : `,${body.slice(end + BREAK.length)}`;
+  return `{${assignmentText(body)}${others}}`;
+}
+
 /** What is kept at most, in characters: some thousand usual jobs. */
 const CHARACTERS_MAX = 32 * 1024 * 1024;
 /** A claim asks Redis for the body of a job that waited longer than this (ms). */

@@ -3,14 +3,13 @@ import { canonicalJson, jsonText } from '../messages/json.ts';
 import type { Requirements } from '../messages/fields.ts';
 import { BACKOFF_MS_DEFAULT, type Submission } from '../messages/job.ts';
 import type { ObjectText } from '../messages/object_text.ts';
+import { BREAK, submissionText, USUAL_SETTINGS } from './bodies.ts';
 import { type Constants, constantsOf } from './records.ts';
 
 /** What Redis is given of a submission. Equal texts are equal content; other texts may be so too, with keys in another order. */
 export interface Content {
-  /** Members that a worker is sent. */
-  b: string;
-  /** The other members that are not defaults. */
-  o: string;
+  /** Members that a worker is sent, then those that it is not: see lua/lib/job.lua. */
+  body: string;
   params_bytes: number;
   signature: string;
   definition: string;
@@ -41,7 +40,10 @@ export function canonicalRequirements(requirements: Requirements | undefined): s
 }
 
 /** What a tombstone keeps of the content: enough to tell a repeat from another job under the same id. */
-const fingerprint = (text: string) => hash('sha1', text, 'base64url');
+const fingerprint = (text: string) => hash('sha1', text, 'base64url').slice(0, FINGERPRINT_CHARS);
+
+/** 96 bits. */
+const FINGERPRINT_CHARS = 16;
 
 /** 96 bits name a waiting line: a clash would need 2^48 of them. */
 const SIGNATURE_BYTES = 12;
@@ -78,15 +80,16 @@ export function contentOf(
   const requirements = canonicalRequirements(job.requirements);
   const metadata = job.metadata === undefined ? 'null' : written('metadata');
   const definition = `["${job.job_type}",${requirements}]`;
-  const b = `"job_type":"${job.job_type}","max_attempts":${job.max_attempts},"run_timeout_ms":${job.run_timeout_ms ?? null},"metadata":${metadata},"params":${params}`;
-  const o = others(job);
+  const settings = `"max_attempts":${job.max_attempts},"run_timeout_ms":${job.run_timeout_ms ?? null},"metadata":${metadata}`;
+  const own = settings === USUAL_SETTINGS ? '' : `${settings},`;
+  const rest = others(job);
+  const body = `${own}"job_type":"${job.job_type}","params":${params}${rest === '' ? '' : BREAK + rest}`;
   return {
-    b,
-    o,
+    body,
     params_bytes: Buffer.byteLength(params),
     signature: signatureOf(definition),
     definition,
-    constants: constantsOf(job, { ...more, fp: fingerprint(b + o) }),
+    constants: constantsOf(job, { ...more, fp: fingerprint(body) }),
     run_at:
       job.delay_ms !== undefined ? `+${job.delay_ms}` : job.run_at !== undefined ? String(job.run_at) : '',
   };
@@ -104,11 +107,11 @@ function others(job: Submission): string {
   return members.join(',');
 }
 
-/** Do two stored forms say the same, as JSON values? Asked only when their texts differ, which is rare. */
-export function sameContent(one: Pick<Content, 'b' | 'o'>, other: Pick<Content, 'b' | 'o'>): boolean {
-  const text = ({ b, o }: Pick<Content, 'b' | 'o'>) => {
+/** Do two bodies say the same, as JSON values? Asked only when their texts differ, which is rare. */
+export function sameContent(one: string, other: string): boolean {
+  const text = (body: string) => {
     // The same job may be sent again in another trace.
-    const { traceparent: _trace, ...content } = JSON.parse(`{${b}${o === '' ? '' : `,${o}`}}`);
+    const { traceparent: _trace, ...content } = JSON.parse(submissionText(body));
     return canonicalJson(content, 'content');
   };
   try {

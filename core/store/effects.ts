@@ -103,11 +103,19 @@ export function parseEffect(text: string, resultOf?: (ref: string) => string | u
       return cancelOrder(rest);
     default: {
       const [ref, seq, at, attempt, ...parts] = rest as [string, string, string, string, ...string[]];
-      if (kind === 'job_completed' && parts[3] === undefined) parts[3] = resultOf?.(ref) ?? 'null';
+      if (kind === 'job_completed') completeParts(parts, Number(at), () => resultOf?.(ref));
       const event = makeEvent(kind as EventType, ref, Number(seq), Number(at), Number(attempt), parts);
       return { kind: 'event', event };
     }
   }
+}
+
+/** Since when it could have begun and when it was assigned become how long it waited and ran (ms). */
+function completeParts(parts: string[], at: number, result: () => string | undefined): void {
+  const [, since, assigned] = parts;
+  parts[1] = String(Math.max(0, Number(assigned) - Number(since)));
+  parts[2] = String(Math.max(0, at - Number(assigned)));
+  parts[3] ??= result() ?? 'null';
 }
 
 function cancelOrder(rest: string[]): Effect {

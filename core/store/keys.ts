@@ -11,11 +11,17 @@ export const KEYS = {
   /** STRING: the last arrival number given, µs since 2026-01-01, strictly growing. */
   clock: 'clock',
 
-  /** + ref. HASH `b` `o` `d` `r` `e` `h`, see lua/lib/job.lua. From submission until retention ends. */
-  job: 'job:',
+  /** HASH ref -> record, see lua/lib/job.lua. From submission until retention ends, as the next three. */
+  jobs: 'jobs',
+  /** HASH ref -> what was submitted, JSON members. */
+  bodies: 'bodies',
+  /** HASH ref -> result of a completed job, JSON. */
+  results: 'results',
+  /** HASH ref -> its ended leases before the present one, a line each. */
+  pasts: 'pasts',
   /** HASH ref -> fingerprint, state, seq and created_at of an ended job: its id runs once, also after it was trimmed. */
   tomb: 'tomb',
-  /** ZSET ref -> ms when its tombstone is over. They are cleared with the jobs beyond retention. */
+  /** LIST of `<seq of the end> <ref>`: the order in which tombstones are over. They are cleared with the jobs beyond retention. */
   tombs: 'tombs',
   /** + ref. STREAM of the outputs of the present assignment. Bounded by OUTPUT_KEEP; goes with the job. */
   out: 'out:',
@@ -73,7 +79,7 @@ export const KEYS = {
 export type KeyName = keyof typeof KEYS;
 
 /** The layout version in Redis; a hub refuses to serve with one it does not know. */
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 
 /** The hash tag of a shard. */
 export const shardTag = (shard: number) => `{gpuhub:${shard}}`;

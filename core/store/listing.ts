@@ -6,7 +6,7 @@ import {
   type StateFilter,
 } from '../messages/job.ts';
 import type { KeyName } from './keys.ts';
-import { LETTER_OF, RAW_FIELDS, type RawJob, StoredJob } from './records.ts';
+import { LETTER_OF, RAW_KEYS, type RawJob, StoredJob } from './records.ts';
 import type { RedisLink } from './redis_link.ts';
 import type { ListFilter } from './store.ts';
 
@@ -104,18 +104,26 @@ function* chunks<T>(list: T[]): Generator<T[]> {
   for (let i = 0; i < list.length; i += CHUNK) yield list.slice(i, i + CHUNK);
 }
 
+/** Jobs as they are at one moment; null for what is none. */
+export async function readJobs(link: RedisLink, key: KeyOf, refs: string[]): Promise<(StoredJob | null)[]> {
+  const columns = await link.atomically(RAW_KEYS.map(name => ['hmget', key(name), ...refs]));
+  return refs.map((ref, i) => StoredJob.of(ref, columns.map(column => (column as string[])[i]) as RawJob));
+}
+
 async function read(link: RedisLink, key: KeyOf, chunk: [string, string][]): Promise<Found[]> {
-  const raws = (await Promise.all(
-    chunk.map(([ref]) => link.callBuffer('HMGET', key('job', ref), ...RAW_FIELDS)),
-  )) as RawJob[];
-  return raws.flatMap((raw, i) => {
-    const [ref, arrival] = chunk[i] as [string, string];
-    return raw[2] === null ? [] : [{ job: new StoredJob(ref, raw), arrival }];
+  const jobs = await readJobs(
+    link,
+    key,
+    chunk.map(([ref]) => ref),
+  );
+  return jobs.flatMap((job, i) => {
+    const [, arrival] = chunk[i] as [string, string];
+    return job === null ? [] : [{ job, arrival }];
   });
 }
 
 function matches(job: StoredJob, states: readonly JobState[], filter: ListFilter): boolean {
-  const d = job.packed;
+  const d = job.fields;
   return (
     states.includes(job.status) &&
     (filter.job_type === undefined || d.ty === filter.job_type) &&

@@ -1,4 +1,3 @@
-import { decode } from '@msgpack/msgpack';
 import {
   type AttemptRecord,
   BACKOFF_MS_DEFAULT,
@@ -9,6 +8,7 @@ import {
   type Submission,
 } from '../messages/job.ts';
 import { ObjectText } from '../messages/object_text.ts';
+import { submissionText } from './bodies.ts';
 import { type JobEvent, makeEvent } from './effects.ts';
 import { idOf } from './keys.ts';
 
@@ -29,81 +29,131 @@ export const LETTER_OF = Object.fromEntries(
   Object.entries(LETTERS).map(([letter, state]) => [state, letter]),
 ) as Record<JobState, Letter>;
 
-/** The packed fields of a job; names as in lua/lib/job.lua, which explains them. */
-interface Packed {
+/** The fields of a job's record; names as in lua/lib/job.lua, which explains them. Seqs and times are numbers here. */
+interface Fields {
   st: Letter;
   n: number;
   ty: string;
   sg: string;
-  pr?: number;
-  sc?: number;
+  pr: number;
   ci?: string;
-  rf?: string;
-  ma?: number;
-  bo?: number;
-  so?: number;
-  ro?: number;
-  po?: number;
   ca: number;
-  ra?: number;
-  fa?: number;
-  cr?: number;
-  cw?: string;
-  qa?: number;
+  at: number;
+  qr: string;
   qn?: number;
-  qr?: string;
-  sn?: number;
-  at?: number;
-  aa?: number;
-  an?: number;
-  ta?: number;
-  tn?: number;
-  cn?: number;
   l?: string;
   lw?: string;
+  an?: number;
+  tn?: number;
+  rf?: string;
+  ma?: number;
+  ra?: number;
+  cr?: number;
+  cw?: string;
+  sn?: number;
+  cn?: number;
+  aa?: number;
+  ta?: number;
   lx?: string;
   lo?: string;
   la?: number;
+  er?: string;
+  xc?: string;
+  sp?: string;
   pg?: string;
   pm?: string;
   oi?: number;
-  w?: string;
 }
 
-interface PastLease {
-  at: number;
-  lw: string;
-  aa: number;
-  ta?: number;
-  la: number;
-  lo: string;
-  e?: string;
+const NUMBERS: ReadonlySet<string> = new Set(['ma', 'ra', 'cr', 'sn', 'cn', 'aa', 'ta', 'la', 'oi']);
+
+const msOf = (seq: number) => Math.floor(seq / 1000);
+
+/** Reads a record, the text that lua/lib/job.lua writes. */
+function readFields(record: string): Fields {
+  const [st, , n, , ty, sg, , ci, pr, , ca, , qr, qn, at, l, lw, an, tn, lines] = record.split('\0');
+  const fields: Record<string, unknown> = { st, n: Number(n), ty, sg, pr: Number(pr), ca: Number(ca) };
+  fields['at'] = Number(at);
+  fields['qr'] = qr === '' ? 'submitted' : qr;
+  const words: [string, string | undefined][] = [
+    ['ci', ci],
+    ['l', l],
+    ['lw', lw],
+  ];
+  for (const [name, word] of words) if (word) fields[name] = word;
+  const seqs: [string, string | undefined][] = [
+    ['qn', st === 'q' ? n : qn],
+    ['an', an],
+    ['tn', tn],
+  ];
+  for (const [name, seq] of seqs) if (seq) fields[name] = Number(seq);
+  for (const line of lines?.split('\n').slice(1) ?? []) {
+    const name = line.slice(0, 2);
+    const value = line.slice(2);
+    fields[name] = NUMBERS.has(name) ? Number(value) : value;
+  }
+  if (fields['st'] === 'c') Object.assign(fields, { lo: 'completed', la: msOf(Number(n)), pg: '1' });
+  if (fields['an'] !== undefined) fields['aa'] ??= msOf(fields['an'] as number);
+  if (fields['tn'] !== undefined) fields['ta'] ??= msOf(fields['tn'] as number);
+  return fields as unknown as Fields;
 }
 
-/** A job's HASH as it was read: `[b, o, d, r, e, h]`. */
-export type RawJob = [Buffer, Buffer | null, Buffer, Buffer | null, Buffer | null, Buffer | null];
-export const RAW_FIELDS = ['b', 'o', 'd', 'r', 'e', 'h'] as const;
+/** When the job of this record was last queued (ms); null if it never was. */
+export function queuedAt(record: string): number | null {
+  const { qn } = readFields(record);
+  return qn === undefined ? null : msOf(qn);
+}
+
+/** What Redis holds of a job: `[body, record, result, past]`. */
+export type RawJob = [body: string | null, record: string | null, result: string | null, past: string | null];
+/** The HASHes these are in, by ref. */
+export const RAW_KEYS = ['bodies', 'jobs', 'results', 'pasts'] as const;
 
 const ENDED = new Set<Letter>(['c', 'f', 'x', 'e']);
+
+/** Ended leases from their lines. */
+function readPast(past: string): AttemptRecord[] {
+  return past.split('\n').map(line => {
+    const [lease, worker_id, assigned, started, ended, outcome, , , ...error] = line.split(' ') as string[];
+    return {
+      attempt: Number.parseInt(lease as string, 10),
+      worker_id: worker_id as string,
+      assigned_at: Number(assigned),
+      started_at: started === '' ? null : Number(started),
+      ended_at: Number(ended),
+      outcome: outcome as string,
+      error: error.join(' ') === '' ? null : JSON.parse(error.join(' ')),
+    };
+  });
+}
 
 /** A stored job: its parts decoded as far as they are asked for. */
 export class StoredJob {
   readonly ref: string;
-  readonly packed: Packed;
-  readonly #raw: RawJob;
+  readonly fields: Fields;
+  readonly #body: string;
+  readonly #result: string | null;
+  readonly #past: string | null;
 
-  constructor(ref: string, raw: RawJob) {
+  constructor(ref: string, body: string, record: string, result: string | null, past: string | null) {
     this.ref = ref;
-    this.#raw = raw;
-    this.packed = decode(raw[2]) as Packed;
+    this.fields = readFields(record);
+    this.#body = body;
+    this.#result = result;
+    this.#past = past;
+  }
+
+  /** Null if there is no such job. */
+  static of(ref: string, [body, record, result, past]: RawJob): StoredJob | null {
+    return body === null || record === null ? null : new StoredJob(ref, body, record, result, past);
   }
 
   get status(): JobState {
-    return LETTERS[this.packed.st];
+    return LETTERS[this.fields.st];
   }
 
   get ended(): boolean {
-    return ENDED.has(this.packed.st);
+    return ENDED.has(this.fields.st);
   }
 
   /** The submission as it was accepted. */
@@ -116,8 +166,7 @@ export class StoredJob {
   }
 
   get #submission(): string {
-    const [b, o] = this.#raw;
-    return `{${b.toString()}${o === null || o.length === 0 ? '' : `,${o.toString()}`}}`;
+    return submissionText(this.#body);
   }
 
   /** The full record as JSON, with params, metadata, result and error as they were written. */
@@ -130,66 +179,60 @@ export class StoredJob {
       ...others
     } = this.record(true);
     const submission = this.submission_text;
-    const [, , , result, error] = this.#raw;
-    return `${JSON.stringify(others).slice(0, -1)},"error":${error?.toString() ?? null},"metadata":${submission.member('metadata')},"params":${submission.member('params')},"result":${result?.toString() ?? null}}`;
+    return `${JSON.stringify(others).slice(0, -1)},"error":${this.fields.er ?? null},"metadata":${submission.member('metadata')},"params":${submission.member('params')},"result":${this.#result}}`;
   }
 
   /** The record of section 2 of the protocol. @param full with params, result and attempts */
   record(full: boolean): JobRecord {
-    const d = this.packed;
+    const d = this.fields;
     const submission = this.submission;
     const running = !this.ended && (d.st === 'a' || d.st === 'p');
     const record: JobRecord = {
       job_id: idOf(this.ref),
       job_type: d.ty,
       status: this.status,
-      priority: d.pr ?? 0,
+      priority: d.pr,
       requirements: (submission['requirements'] as JobRecord['requirements']) ?? null,
       client_id: d.ci ?? null,
       worker_id: running || this.ended ? (d.lw ?? null) : null,
-      attempt: d.at ?? 0,
+      attempt: d.at,
       max_attempts: d.ma ?? MAX_ATTEMPTS_DEFAULT,
       progress: Number(d.pg ?? 0),
       progress_message: d.pm === undefined ? null : (JSON.parse(d.pm) as string),
-      error: this.#json(4),
+      error: this.#error,
       metadata: (submission['metadata'] as JobRecord['metadata']) ?? null,
       retry_of: d.rf ?? null,
       cancel_requested_at: d.cr ?? null,
       created_at: d.ca,
       run_at: d.ra ?? null,
-      queued_at: d.qa ?? null,
+      queued_at: d.qn === undefined ? null : msOf(d.qn),
       assigned_at: d.aa ?? null,
       started_at: d.ta ?? null,
-      finished_at: d.fa ?? null,
-      updated_at: Math.floor(d.n / 1000),
+      finished_at: this.finished_at,
+      updated_at: msOf(d.n),
       seq: d.n,
     };
     if (!full) return record;
     return {
       ...record,
       params: submission['params'] as Record<string, unknown>,
-      result: this.#json(3),
+      result: this.#result === null ? null : JSON.parse(this.#result),
       attempts: this.#attempts(),
     };
   }
 
-  #json(index: 3 | 4): unknown {
-    const text = this.#raw[index];
-    return text === null ? null : JSON.parse(text.toString());
+  /** ms; null while it has not ended. */
+  get finished_at(): number | null {
+    return this.ended ? msOf(this.fields.n) : null;
+  }
+
+  get #error(): JobRecord['error'] {
+    return this.fields.er === undefined ? null : JSON.parse(this.fields.er);
   }
 
   #attempts(): AttemptRecord[] {
-    const past = this.#raw[5] === null ? [] : (decode(this.#raw[5]) as PastLease[]);
-    const attempts = past.map(lease => ({
-      attempt: lease.at,
-      worker_id: lease.lw,
-      assigned_at: lease.aa,
-      started_at: lease.ta ?? null,
-      ended_at: lease.la,
-      outcome: lease.lo,
-      error: lease.e === undefined ? null : JSON.parse(lease.e),
-    }));
-    const d = this.packed;
+    const attempts = this.#past === null ? [] : readPast(this.#past);
+    const d = this.fields;
     if (d.l === undefined) return attempts;
     const failed =
       d.lo !== undefined && !['completed', 'cancelled', 'released', 'rejected', 'undelivered'].includes(d.lo);
@@ -200,7 +243,7 @@ export class StoredJob {
       started_at: d.ta ?? null,
       ended_at: d.la ?? null,
       outcome: d.lo ?? (d.lx === 'c' ? 'lease_expired' : d.lx === 'u' ? 'undelivered' : null),
-      error: failed || d.lx === 'c' ? this.#json(4) : null,
+      error: failed || d.lx === 'c' ? this.#error : null,
     };
     return [...attempts, present].slice(-20);
   }
@@ -210,17 +253,13 @@ export class StoredJob {
    * Each kind is kept once, with its last seq.
    */
   eventsAfter(seq: number): JobEvent[] {
-    const d = this.packed;
-    const at = d.at ?? 0;
+    const d = this.fields;
     const make = (
       type: EventType,
       n: number | undefined,
       time: number | undefined,
       parts: (string | number)[],
-    ) =>
-      n !== undefined && n > seq
-        ? [makeEvent(type, this.ref, n, time ?? Math.floor(n / 1000), at, parts)]
-        : [];
+    ) => (n !== undefined && n > seq ? [makeEvent(type, this.ref, n, time ?? msOf(n), d.at, parts)] : []);
     const events = [
       ...this.#waitEvents(make),
       ...make('job_assigned', d.an, d.aa, [d.lw ?? '']),
@@ -232,29 +271,29 @@ export class StoredJob {
   }
 
   #waitEvents(make: Make): JobEvent[] {
-    const d = this.packed;
-    const error = this.#raw[4]?.toString() ?? 'null';
+    const d = this.fields;
+    const error = d.er ?? 'null';
     const waited =
       d.sn === undefined || d.ra === undefined
         ? []
-        : (d.at ?? 0) === 0
+        : d.at === 0
           ? make('job_scheduled', d.sn, undefined, [d.ra])
           : make('job_retrying', d.sn, undefined, [d.ra, d.ma ?? MAX_ATTEMPTS_DEFAULT, error]);
-    return [...waited, ...make('job_queued', d.qn, d.qa, ['null', d.qr ?? 'submitted'])];
+    return [...waited, ...make('job_queued', d.qn, undefined, ['null', d.qr])];
   }
 
   #endEvents(make: Make): JobEvent[] {
-    const d = this.packed;
+    const d = this.fields;
     if (!this.ended) return [];
-    const error = this.#raw[4]?.toString() ?? 'null';
+    const error = d.er ?? 'null';
     if (d.st === 'c') {
       const queued = Math.max(0, (d.aa ?? 0) - Math.max(d.ca, d.ra ?? 0));
-      const run = Math.max(0, (d.fa ?? 0) - (d.aa ?? 0));
-      return make('job_completed', d.n, d.fa, [d.lw ?? '', queued, run, this.#raw[3]?.toString() ?? 'null']);
+      const run = Math.max(0, msOf(d.n) - (d.aa ?? 0));
+      return make('job_completed', d.n, undefined, [d.lw ?? '', queued, run, this.#result ?? 'null']);
     }
-    if (d.st === 'f') return make('job_failed', d.n, d.fa, [d.lw ?? '', error]);
-    if (d.st === 'x') return make('job_cancelled', d.n, d.fa, [d.cw ?? '']);
-    return make('job_expired', d.n, d.fa, []);
+    if (d.st === 'f') return make('job_failed', d.n, undefined, [d.lw ?? '', error]);
+    if (d.st === 'x') return make('job_cancelled', d.n, undefined, [d.cw ?? '']);
+    return make('job_expired', d.n, undefined, []);
   }
 }
 
@@ -266,20 +305,23 @@ type Make = (
 ) => JobEvent[];
 
 /** What scripts need of a submission beside its content, as arguments of lua/submit.lua. */
-export type Constants = [job_type: string, fp: string, client_id: string, priority: number, further: string];
+export type Constants = [job_type: string, fp: string, client_id: string, priority: string, further: string];
 
-/** Leaves out what is the default, as the scripts expect. Small numbers and names only: JSON is exact in Lua for them. */
+/** Leaves out what is the default, as the scripts expect. */
 export function constantsOf(
   job: Submission,
   more: { client_id?: string; retry_of?: string; fp: string },
 ): Constants {
-  const further = JSON.stringify({
+  const further = {
     ma: job.max_attempts === MAX_ATTEMPTS_DEFAULT ? undefined : job.max_attempts,
     bo: job.backoff_ms === BACKOFF_MS_DEFAULT ? undefined : job.backoff_ms,
     so: job.start_timeout_ms,
     ro: job.run_timeout_ms,
     po: job.progress_timeout_ms,
     rf: more.retry_of,
-  });
-  return [job.job_type, more.fp, more.client_id ?? '', job.priority, further === '{}' ? '' : further];
+  };
+  let lines = '';
+  for (const [name, value] of Object.entries(further)) if (value !== undefined) lines += `\n${name}${value}`;
+  const priority = job.priority === 0 ? '' : String(job.priority);
+  return [job.job_type, more.fp, more.client_id ?? '', priority, lines];
 }

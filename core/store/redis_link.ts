@@ -148,12 +148,7 @@ export class RedisLink extends EventEmitter<{
 
   /** Runs a script. @throws HubError `unavailable` when Redis did not do it, or did not say so */
   async run(name: string, args: Argument[]): Promise<unknown> {
-    return this.#evaluate(name, args, false);
-  }
-
-  /** The same with all strings as bytes, for packed fields. */
-  async runBuffer(name: string, args: Argument[]): Promise<unknown> {
-    return this.#evaluate(name, args, true);
+    return this.#evaluate(name, args);
   }
 
   /**
@@ -163,7 +158,7 @@ export class RedisLink extends EventEmitter<{
    */
   async trouble(name: string, args: Argument[]): Promise<string | null> {
     try {
-      await this.#evaluateRaw(name, args, false);
+      await this.#evaluateRaw(name, args);
       return null;
     } catch (error) {
       const { message } = error as Error;
@@ -178,9 +173,10 @@ export class RedisLink extends EventEmitter<{
     return this.#data.call(command, ...args).catch(rethrow);
   }
 
-  /** A plain command with its reply as bytes. @throws HubError `unavailable` */
-  async callBuffer(command: string, ...args: Argument[]): Promise<unknown> {
-    return this.#data.callBuffer(command, ...args).catch(rethrow);
+  /** Plain commands, named in lowercase, at one moment. @returns their replies @throws HubError `unavailable` */
+  async atomically(commands: string[][]): Promise<unknown[]> {
+    const replies = await this.#data.multi(commands).exec().catch(rethrow);
+    return (replies ?? []).map(([error, reply]) => (error === null ? reply : rethrow(error)));
   }
 
   /** What is written between both calls leaves in one piece. */
@@ -192,10 +188,10 @@ export class RedisLink extends EventEmitter<{
     this.#data.stream?.uncork?.();
   }
 
-  async #evaluate(name: string, args: Argument[], bytes: boolean): Promise<unknown> {
+  async #evaluate(name: string, args: Argument[]): Promise<unknown> {
     const began = monotonic();
     try {
-      const reply = await this.#evaluateRaw(name, args, bytes);
+      const reply = await this.#evaluateRaw(name, args);
       this.round_trips.observe(monotonic() - began);
       return reply;
     } catch (error) {
@@ -204,12 +200,9 @@ export class RedisLink extends EventEmitter<{
     }
   }
 
-  async #evaluateRaw(name: string, args: Argument[], bytes: boolean): Promise<unknown> {
+  async #evaluateRaw(name: string, args: Argument[]): Promise<unknown> {
     const script = this.#scripts.get(name) as Script;
-    const call = (command: string, what: string) =>
-      bytes
-        ? this.#data.callBuffer(command, what, 1, TAG, ...args)
-        : this.#data.call(command, what, 1, TAG, ...args);
+    const call = (command: string, what: string) => this.#data.call(command, what, 1, TAG, ...args);
     killPoint(name, 'before');
     try {
       const coming = call('EVALSHA', script.sha);

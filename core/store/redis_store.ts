@@ -5,15 +5,15 @@ import type { Histogram } from '../histogram.ts';
 import { randomId } from '../random_ids.ts';
 import type { FinishedState, JobRecord, WatchLevel } from '../messages/job.ts';
 import type { WorkerRecord } from '../messages/worker.ts';
-import { Bodies } from './bodies.ts';
+import { assignmentText, Bodies } from './bodies.ts';
 import { Batcher, type BatchKind, type Done } from './batcher.ts';
 import { sameContent } from './content.ts';
 import { adviseOn, Durability } from './durability.ts';
 import { parseEffect } from './effects.ts';
 import { checkLayout } from './layout.ts';
 import { keyOf, type KeyName, refOf } from './keys.ts';
-import { listJobs } from './listing.ts';
-import { LETTER_OF, LETTERS, type Letter, type RawJob, RAW_FIELDS, StoredJob } from './records.ts';
+import { listJobs, readJobs } from './listing.ts';
+import { LETTER_OF, LETTERS, type Letter, queuedAt, type RawJob, StoredJob } from './records.ts';
 import { RedisLink } from './redis_link.ts';
 import { loadScripts } from './scripts.ts';
 import type {
@@ -201,19 +201,21 @@ export class RedisStore implements Store {
     done: Done<Submitted>,
     sent?: () => void,
   ): void {
-    const { b, o, signature, definition, constants, run_at } = content;
+    const { body, signature, definition, constants, run_at } = content;
     const level = watch === null ? 0 : LEVEL[watch];
     const ref = refOf(job_id);
     // A delayed job will be claimed by any hub; and programs that only add jobs claim none.
-    const kept = run_at === '' && this.#shares_layout && this.#bodies.keep(ref, b);
-    const args = [ref, b, o, signature, definition, level, run_at, kept ? 1 : 0, ...constants];
-    const answered: Done<SubmitReply> = (error, reply) => {
-      if (kept && (error || reply[0] !== 'new')) this.#bodies.take(ref);
+    const kept = run_at === '' && this.#shares_layout && this.#bodies.keep(ref, body);
+    const args = [ref, body, signature, definition, level, run_at, kept ? 1 : 0, ...constants];
+    const answered = (error: Error | null, reply: SubmitReply, seq: string) => {
+      const isNew = !error && (typeof reply === 'number' || reply[0] === 'new');
+      if (kept && !isNew) this.#bodies.take(ref);
       if (error) return done(error, reply as never);
+      if (typeof reply === 'number') return done(null, queuedNow(Number(seq), reply));
       if (reply[0] !== 'differs') return done(null, toSubmitted(reply));
-      const stored = { b: reply[1], o: reply[2] };
-      if (!sameContent(content, stored)) return done(null, { outcome: 'conflict' });
-      this.submit(job_id, { ...content, ...stored }, watch, done);
+      const stored = reply[1];
+      if (!sameContent(body, stored)) return done(null, { outcome: 'conflict' });
+      this.submit(job_id, { ...content, body: stored }, watch, done);
     };
     this.#batch.add('submit', args, answered, sent);
   }
@@ -221,17 +223,30 @@ export class RedisStore implements Store {
   claim(slot: SlotAddress, done: Done<Claimed>): void {
     // 128 random bits make a lease unguessable, and never the same again when Redis comes back older.
     const args = [slot.machine_id, slot.connection, slot.index, slot.class_id, randomId()];
-    this.#batch.add<ClaimReply>('claim', args, (error, reply) => {
+    this.#batch.add<ClaimReply, (string | number)[]>('claim', args, (error, reply, left) => {
       if (error) return done(error, reply as never);
-      const claimed = toClaimed(reply);
-      if (claimed.outcome !== 'job') return done(null, claimed);
-      const kept = this.#bodies.take(claimed.ref);
-      if (claimed.body !== '') return done(null, claimed);
-      if (kept !== undefined) return done(null, { ...claimed, body: kept });
+      const [text, sent] = typeof reply === 'string' ? [reply] : reply;
+      const [outcome, ref, lease_id, signature] = text.split(' ') as [string, string, string, string];
+      if (outcome === 'stuck') return done(null, { outcome, ref, lease_id });
+      if (outcome !== 'job' && outcome !== 'held') return done(null, { outcome } as Claimed);
+      const kept = outcome === 'job' ? this.#bodies.take(ref) : undefined;
+      const more = outcome === 'job' ? leftOf(left, slot.class_id) : 0;
+      const tell = (body: string) =>
+        done(null, {
+          outcome,
+          ref,
+          lease_id,
+          attempt: Number.parseInt(lease_id, 10),
+          body: assignmentText(body),
+          more,
+          signature,
+        });
+      const body = sent ?? kept;
+      if (body !== undefined) return tell(body);
       // Whether it was stored was in doubt, so it was not kept after all.
       this.#link
-        .call('HGET', key('job', claimed.ref), 'b')
-        .then(body => done(null, { ...claimed, body: body as string }))
+        .call('HGET', key('bodies'), ref)
+        .then(found => tell(found as string))
         .catch((failure: Error) => done(failure, undefined as never));
     });
   }
@@ -272,8 +287,8 @@ export class RedisStore implements Store {
       retryable ? 1 : 0,
       this.#startedJustNow(lease_id) ? 1 : 0,
     ];
-    this.#batch.add<FinishReply>('finish', args, (error, reply) =>
-      error ? done(error, reply as never) : done(null, toFinished(reply)),
+    this.#batch.add<string, string>('finish', args, (error, reply, now) =>
+      error ? done(error, reply as never) : done(null, toFinished(reply, Number(now))),
     );
   }
 
@@ -363,12 +378,12 @@ export class RedisStore implements Store {
 
   async get(job_id: string): Promise<StoredJob | null> {
     const ref = refOf(job_id);
-    const raw = (await this.#link.callBuffer('HMGET', key('job', ref), ...RAW_FIELDS)) as RawJob;
-    return raw[2] === null ? null : new StoredJob(ref, raw);
+    const [job] = await readJobs(this.#link, key, [ref]);
+    return job ?? null;
   }
 
   async place(job: StoredJob): Promise<{ position: number | null; waiting: number }> {
-    const queue = key('queue', job.packed.sg);
+    const queue = key('queue', job.fields.sg);
     const [rank, waiting] = (await Promise.all([
       this.#link.call('ZRANK', queue, job.ref),
       this.#link.call('ZCARD', queue),
@@ -383,11 +398,8 @@ export class RedisStore implements Store {
   async watch(job_ids: string[], level: WatchLevel): Promise<(StoredJob | null)[]> {
     const refs = job_ids.map(id => refOf(id));
     this.#batch.flush();
-    const reply = (await this.#link.runBuffer('watch', [this.hub_id, LEVEL[level], ...refs])) as [
-      (RawJob | null)[],
-      unknown,
-    ];
-    return reply[0].map((raw, i) => (raw ? new StoredJob(refs[i] as string, raw) : null));
+    const reply = (await this.#run('watch', [LEVEL[level], ...refs])) as (RawJob | null)[];
+    return reply.map((raw, i) => (raw ? StoredJob.of(refs[i] as string, raw) : null));
   }
 
   async outputs(job_id: string, after: number): Promise<StoredOutput[]> {
@@ -416,17 +428,8 @@ export class RedisStore implements Store {
       signatures.map(async signature => {
         const [ref] = (await this.#link.call('ZRANGE', key('queue', signature), 0, 0)) as string[];
         if (ref === undefined) return null;
-        const raw = (await this.#link.callBuffer(
-          'HMGET',
-          key('job', ref),
-          'b',
-          'o',
-          'd',
-          'r',
-          'e',
-          'h',
-        )) as RawJob;
-        return raw[2] === null ? null : (new StoredJob(ref, raw).packed.qa ?? null);
+        const record = (await this.#link.call('HGET', key('jobs'), ref)) as string | null;
+        return record === null ? null : queuedAt(record);
       }),
     );
     const times = heads.filter(time => time !== null);
@@ -559,30 +562,47 @@ export class RedisStore implements Store {
   }
 }
 
-type Decided = ['new' | 'duplicate' | 'conflict' | 'full', Letter, number, number, number];
-type SubmitReply = Decided | ['differs', string, string];
-type ClaimReply = [Claimed['outcome'], string, string, number, string, number, string];
-type FinishReply = [number, string, number, number, string];
+type Decided = ['new' | 'duplicate' | 'conflict' | 'full', Letter, string, number, string];
+/** The position of a new job in its queue, or what else became of it. */
+type SubmitReply = number | Decided | ['differs', string];
+/** A text, or that and a body: see lua/claim.lua. */
+type ClaimReply = string | [string, string];
 type AnswerReply = [HeldAnswer['action'], number];
 
 function toSubmitted([outcome, letter, seq, position, created_at]: Decided): Submitted {
   if (outcome === 'conflict' || outcome === 'full') return { outcome };
-  return { outcome, status: LETTERS[letter], seq, position: position === 0 ? null : position, created_at };
-}
-
-function toClaimed([outcome, ref, lease_id, attempt, body, more, signature]: ClaimReply): Claimed {
-  if (outcome === 'job' || outcome === 'held')
-    return { outcome, ref, lease_id, attempt, body, more, signature };
-  return outcome === 'stuck' ? { outcome, ref, lease_id } : { outcome };
-}
-
-function toFinished([accepted, code, queued_ms, run_ms, freed]: FinishReply): Finished {
   return {
-    accepted: accepted === 1,
-    code: code === '' ? null : (code as Finished['code']),
-    queued_ms,
-    run_ms,
-    freed: freed === '' ? null : freed,
+    outcome,
+    status: LETTERS[letter],
+    seq: Number(seq),
+    position: position === 0 ? null : position,
+    created_at: Number(created_at),
+  };
+}
+
+const queuedNow = (seq: number, position: number): Submitted => ({
+  outcome: 'new',
+  status: 'queued',
+  seq,
+  position,
+  created_at: Math.floor(seq / 1000),
+});
+
+/** How many jobs may be left, from pairs of class and number: the last of a class counts. */
+function leftOf(left: readonly (string | number)[], class_id: string): number {
+  const at = left.lastIndexOf(class_id);
+  return at < 0 ? 0 : (left[at + 1] as number);
+}
+
+/** @param text of lua/finish.lua @param now ms */
+function toFinished(text: string, now: number): Finished {
+  const [worker, code, since, assigned] = text.split(' ') as [string, string, string?, string?];
+  return {
+    accepted: code === 'ok',
+    code: code === 'ok' ? null : (code as Finished['code']),
+    queued_ms: assigned === undefined ? 0 : Math.max(0, Number(assigned) - Number(since)),
+    run_ms: assigned === undefined ? 0 : Math.max(0, now - Number(assigned)),
+    freed: worker === '-' ? null : worker,
   };
 }
 

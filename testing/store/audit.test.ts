@@ -124,9 +124,14 @@ describe('it finds', () => {
       () => redis.hincrby(keyOf(0, 'counts'), 'image s', 4),
     ],
     [
-      'a job hash without a record',
-      /job default\/half has no record/,
-      () => redis.hset(keyOf(0, 'job', ref('half')), 'b', '"x":1'),
+      'a body without a job',
+      /bodies has 5 jobs, all has 4/,
+      () => redis.hset(keyOf(0, 'bodies'), ref('half'), '"x":1'),
+    ],
+    [
+      'a job without a body',
+      /job default\/queued has no body/,
+      () => redis.hdel(keyOf(0, 'bodies'), ref('queued')),
     ],
   ])('%s', async (_what, words, spoil) => {
     await spoil();

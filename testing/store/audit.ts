@@ -8,32 +8,23 @@
  * It reads with plain commands in several steps. What other programs change meanwhile can look wrong for a moment, so
  * only what two looks in a row find is told.
  */
-import { decode } from '@msgpack/msgpack';
 import type { Redis } from 'ioredis';
 import { readConfig } from '../../core/config.ts';
 import { type AuditReader, auditStore } from '../../core/store/audit.ts';
 import { KEYS, type KeyName, keyOf, shardTag } from '../../core/store/keys.ts';
-import type { Letter } from '../../core/store/records.ts';
+import { type Letter, StoredJob } from '../../core/store/records.ts';
 import { loadScripts } from '../../core/store/scripts.ts';
-
-/** The fields of a job that are looked at here; all are explained in core/store/lua/lib/job.lua. */
-interface Fields {
-  st: Letter;
-  n: number;
-  ty: string;
-  sg: string;
-  oi?: number;
-}
 
 /** Everything in Redis that is ours. */
 interface Snapshot {
-  jobs: Map<string, Fields>;
+  jobs: Map<string, StoredJob['fields']>;
   /** By what follows the name of the key. */
   zsets: Map<KeyName, Map<string, Map<string, number>>>;
   hashes: Map<KeyName, Map<string, Map<string, string>>>;
   fit: Map<string, Set<string>>;
   /** Ref to the last id of its outputs. */
   outs: Map<string, string>;
+  tombs: string[];
   clock: number;
   unknown: string[];
 }
@@ -48,11 +39,13 @@ const ZSETS = [
   'leases',
   'deadlines',
   'done',
-  'tombs',
   'hubs',
 ] as const satisfies KeyName[];
 const HASHES = [
   'layout',
+  'bodies',
+  'results',
+  'pasts',
   'signatures',
   'unfinished',
   'tomb',
@@ -99,6 +92,7 @@ async function readAll(redis: Redis, shard: number): Promise<Snapshot> {
     hashes: new Map(HASHES.map(name => [name, new Map()])),
     fit: new Map(),
     outs: new Map(),
+    tombs: [],
     clock: Number((await redis.get(keyOf(shard, 'clock'))) ?? 0),
     unknown: [],
   };
@@ -143,10 +137,11 @@ async function readKey(redis: Redis, shard: number, key: string, into: Snapshot)
     return;
   }
   const { name, suffix } = found;
-  if (name === 'job') {
-    const packed = await redis.hgetBuffer(key, 'd');
-    if (packed === null) into.unknown.push(`${key} (a job without a record)`);
-    else into.jobs.set(suffix, decode(packed) as Fields);
+  if (name === 'jobs') {
+    for (const [ref, record] of Object.entries(await redis.hgetall(key)))
+      into.jobs.set(ref, new StoredJob(ref, '', record, null, null).fields);
+  } else if (name === 'tombs') {
+    into.tombs = await redis.lrange(key, 0, -1);
   } else if (name === 'out') {
     const last = (await redis.xrevrange(key, '+', '-', 'COUNT', 1))[0];
     into.outs.set(suffix, last?.[0] ?? '');
@@ -282,9 +277,16 @@ function checkRemains(snapshot: Snapshot, tell: Tell): void {
     else if (last !== `1-${job.oi}`)
       tell(`the last output of ${ref} is ${last}, but its record says ${job.oi}`);
   }
-  const [tombs, expiries] = [hash(snapshot, 'tomb'), zset(snapshot, 'tombs')];
-  for (const ref of new Set([...tombs.keys(), ...expiries.keys()])) {
-    if (!tombs.has(ref) || !expiries.has(ref)) tell(`the tombstone of ${ref} is there in part only`);
+  for (const name of ['bodies', 'results', 'pasts'] as const) {
+    for (const ref of hash(snapshot, name).keys())
+      if (!snapshot.jobs.has(ref)) tell(`${name} has ${ref}, which is no job`);
+  }
+  for (const ref of hash(snapshot, 'results').keys())
+    if (snapshot.jobs.get(ref)?.st !== 'c') tell(`${ref} has a result, and is not completed`);
+  const ends = new Set(snapshot.tombs);
+  for (const [ref, tomb] of hash(snapshot, 'tomb')) {
+    const seq = tomb.split(' ')[2];
+    if (!ends.has(`${seq} ${ref}`)) tell(`the tombstone of ${ref} is not in the order in which they end`);
     const job = snapshot.jobs.get(ref);
     if (job && !ENDED.has(job.st)) tell(`${ref} has not ended and has a tombstone`);
   }

@@ -9,9 +9,10 @@ import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { readConfig } from '../../core/config.ts';
 import type { Submission } from '../../core/messages/job.ts';
+import { assignmentText } from '../../core/store/bodies.ts';
 import { contentOf } from '../../core/store/content.ts';
 import { keyOf, refOf } from '../../core/store/keys.ts';
-import { type Letter, RAW_FIELDS, type RawJob, StoredJob } from '../../core/store/records.ts';
+import { type Letter, RAW_KEYS, type RawJob, StoredJob } from '../../core/store/records.ts';
 import { RedisStore } from '../../core/store/redis_store.ts';
 import type {
   Claimed,
@@ -242,20 +243,19 @@ const viewOfModel = (job: Job) => ({
 });
 
 function viewOfRecord(job: StoredJob) {
-  const packed = job.packed as StoredJob['packed'] & { sp?: string; xc?: string[] };
+  const { fields } = job;
   const record = job.record(true);
   return {
     status: record.status,
     attempt: record.attempt,
     priority: record.priority,
-    present: packed.l !== undefined && packed.lo === undefined ? packed.l : null,
-    ran_out: packed.lx !== undefined,
+    present: fields.l !== undefined && fields.lo === undefined ? fields.l : null,
+    ran_out: fields.lx !== undefined,
     cancelling: record.cancel_requested_at !== null,
-    stopping: packed.sp ?? null,
+    stopping: fields.sp ?? null,
     error: (record.error as { code: string } | null)?.code ?? null,
-    // An empty table of Lua may come out as a list or as an object.
-    crashed_on: Object.values(packed.xc ?? []),
-    next_output: packed.oi ?? 0,
+    crashed_on: fields.xc?.split(' ') ?? [],
+    next_output: fields.oi ?? 0,
     attempts: record.attempts?.map(({ attempt, worker_id }) => ({ attempt, worker_id })),
   };
 }
@@ -263,7 +263,7 @@ function viewOfRecord(job: StoredJob) {
 async function compare(model: Model, real: Real): Promise<void> {
   takeEffects(real);
   const pipeline = real.redis.pipeline();
-  for (const id of IDS) pipeline.callBuffer('HMGET', keyOf(0, 'job', refOf(id)), ...RAW_FIELDS);
+  for (const name of RAW_KEYS) pipeline.hmget(keyOf(0, name), ...IDS.map(id => refOf(id)));
   for (const machine of MACHINES) pipeline.hgetall(keyOf(0, 'machine', machine));
   for (const signature of SIGNATURES) pipeline.zrange(keyOf(0, 'queue', signature), '0', '-1');
   const replies = (await pipeline.exec())?.map(([error, reply]) => {
@@ -271,7 +271,9 @@ async function compare(model: Model, real: Real): Promise<void> {
     return reply;
   }) as unknown[];
 
-  for (const id of IDS) compareJob(model, real, id, replies.shift() as RawJob);
+  const columns = RAW_KEYS.map(() => replies.shift() as (string | null)[]);
+  for (const [i, id] of IDS.entries())
+    compareJob(model, real, id, columns.map(column => column[i]) as RawJob);
   for (const id of MACHINES) compareMachine(model, id, replies.shift() as Record<string, string>);
   for (const signature of SIGNATURES) {
     expect(replies.shift(), `the order of ${signature}`).toEqual(
@@ -282,19 +284,18 @@ async function compare(model: Model, real: Real): Promise<void> {
 
 function compareJob(model: Model, real: Real, id: string, raw: RawJob): void {
   const job = model.jobs.get(id);
-  if (job === undefined || raw[2] === null) {
-    expect(raw[2] === null, `${id} is in Redis or not`).toBe(job === undefined);
+  const stored = StoredJob.of(refOf(id), raw);
+  if (job === undefined || stored === null) {
+    expect(stored === null, `${id} is in Redis or not`).toBe(job === undefined);
     return;
   }
-  const stored = new StoredJob(refOf(id), raw);
-  const { packed } = stored;
   expect(viewOfRecord(stored), `job ${id}`).toEqual(viewOfModel(job));
   const heard = real.heard.get(id);
   expect({ status: heard?.status, seq: heard?.seq }, `events of ${id}`).toEqual({
     status: job.state,
-    seq: packed.n,
+    seq: stored.fields.n,
   });
-  job.told = { run_at: packed.ra ?? 0, finished_at: packed.fa ?? 0 };
+  job.told = { run_at: stored.fields.ra ?? 0, finished_at: stored.finished_at ?? 0 };
 }
 
 function compareMachine(model: Model, id: string, fields: Record<string, string>): void {
@@ -347,7 +348,7 @@ function checkClaimed(model: Model, slot: SlotAddress, answer: Claimed): void {
   else model.assign(job, answer.lease_id, machine_id, index);
   expect(answer.attempt).toBe(job.attempt);
   expect(answer.lease_id).toMatch(new RegExp(`^${job.attempt}-[A-Za-z0-9_-]{22}$`));
-  expect(answer.body).toBe(contentOfSpec(job.spec).b);
+  expect(answer.body).toBe(assignmentText(contentOfSpec(job.spec).body));
   expect(answer.signature).toBe(job.spec.signature);
 }
 

@@ -16,13 +16,13 @@ end
 -- Where the record says that the job lies: the key, and the score if the record has it.
 local function place_of(job)
   if job.ix == 'q' then
-    return K.queue .. job.sg, job.sc
+    return K.queue .. job.sg, tonumber(job.sc)
   elseif job.ix == 's' then
     return K.scheduled, job.ra
   elseif job.ix == 'l' then
     return K.leases
   end
-  return K.done .. job.st, job.fa
+  return K.done .. job.st, ms_of(job.n)
 end
 
 local function short(key)
@@ -34,9 +34,9 @@ local function text_of(number)
 end
 
 local function check_place(ref, job)
-  local states = STATES_OF_INDEX[job.ix or '']
+  local states = STATES_OF_INDEX[job.ix]
   if not states or not string.find(states, job.st, 1, true) then
-    return tell('job ', ref, ' is ', job.st, ' but its ix says ', job.ix or 'none')
+    return tell('job ', ref, ' is ', job.st, ' but its ix says ', job.ix ~= '' and job.ix or 'none')
   end
   local key, score = place_of(job)
   local found = {}
@@ -70,15 +70,15 @@ end
 
 local function check_lease(ref, job)
   if job.ix == 'l' then
-    local machine, index = string.match(job.lw or '', '^(.*):gpu(%d+)$')
+    local machine, index = string.match(job.lw, '^(.*):gpu(%d+)$')
     local held = machine and redis.call('HGET', K.machine .. machine, 's' .. index)
     if not held or string.match(held, '^%S+') ~= job.l then
-      tell('job ', ref, ' is leased to ', job.lw or 'nobody', ', whose slot does not hold it')
+      tell('job ', ref, ' is leased to ', job.lw ~= '' and job.lw or 'nobody', ', whose slot does not hold it')
     end
     if job.lo or job.lx then
       tell('job ', ref, ' is leased under a lease that is over')
     end
-  elseif ENDED[job.st] and job.l and not job.lo then
+  elseif ENDED[job.st] and job.l ~= '' and not job.lo and job.st ~= 'c' then
     tell('job ', ref, ' has ended, but its lease has not')
   end
 end
@@ -86,10 +86,10 @@ end
 local function check_job(ref)
   local job = load_job(ref)
   if not job then
-    if redis.call('EXISTS', K.job .. ref) == 1 then
-      tell('job ', ref, ' has no record')
-    end
     return
+  end
+  if redis.call('HEXISTS', K.bodies, ref) == 0 then
+    tell('job ', ref, ' has no body')
   end
   if not STATES[job.st] then
     return tell('job ', ref, ' has the state ', tostring(job.st))
@@ -174,6 +174,12 @@ local function check_sums()
   local all = redis.call('ZCARD', K.all)
   if all ~= total then
     tell('all has ', text_of(all), ' jobs, the other indexes have ', text_of(total))
+  end
+  for _, key in ipairs({ K.jobs, K.bodies }) do
+    local has = redis.call('HLEN', key)
+    if has ~= all then
+      tell(short(key), ' has ', text_of(has), ' jobs, all has ', text_of(all))
+    end
   end
 end
 

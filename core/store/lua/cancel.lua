@@ -27,7 +27,7 @@ if job.ix == 'l' then
   set_deadline(ref, job)
 else
   -- A lease that ran out may still have a worker at it: what that one sends is refused as after any cancel.
-  job.lc = job.lx and 1 or job.lc
+  job.lc = job.lx and '1' or job.lc
   end_cancelled(ref, job)
 end
 save_job(ref, job)

@@ -5,13 +5,13 @@
 --
 -- KEYS  the shard's tag
 -- ARGV  hub, then for each slot: machine, connection, slot index, class, random part of the lease
--- REPLY for each slot {outcome, ref, lease, attempt, b ('' if the hub keeps it), more, signature}, outcome: job, held,
---       none, fenced, drained, stuck (its lease was lost, the worker has not said so), class (not known); more: how
---       many jobs may be left
+-- REPLY {for each slot a text, or that and the body the hub does not keep, {class, how many jobs may be left, …}}, texts:
+--       `job REF LEASE SIGNATURE`, `held REF LEASE SIGNATURE`, `stuck REF LEASE` (its lease was lost, the worker has not
+--       said so), none, fenced, drained, class (not known)
 local STRIDE = 5
 
 local function expire_if_due(ref, job)
-  if not job.so or (job.at or 0) > 0 or next_deadline(job) > now then
+  if not job.so or job.at ~= '0' or next_deadline(job) > now then
     return false
   end
   expire_job(ref, job)
@@ -19,36 +19,8 @@ local function expire_if_due(ref, job)
   return true
 end
 
--- The hub that accepted the job has its body, for a while; it is asked once.
-local function body_of(ref, job)
-  local keeper = job.hb
-  job.hb = nil
-  if keeper == ME and now - job.ca < BODY_KEEP_MS then
-    return ''
-  end
-  return redis.call('HGET', K.job .. ref, 'b')
-end
-
--- Takes the most urgent job of the class that is still wanted: ref, record, signature.
-local function next_job(class)
-  while true do
-    local ref, signature = take_head(class)
-    if not ref then
-      return nil
-    end
-    -- An entry without a job is left by a Redis that lost keys; it is passed over.
-    local job = load_job(ref)
-    if job then
-      job.ix = nil
-      if not expire_if_due(ref, job) then
-        return ref, job, signature
-      end
-    end
-  end
-end
-
 -- A new lease begins with nothing of the one before.
-local OF_LEASE = { 'ta', 'tn', 'pg', 'pm', 'pt', 'si', 'lo', 'la', 'lx', 'tt', 'lc', 'oi', 'ob', 'ac', 'gr', 'sp' }
+local OF_LEASE = { 'aa', 'ta', 'pg', 'pm', 'pt', 'si', 'lo', 'la', 'lx', 'tt', 'lc', 'oi', 'ob', 'ac', 'gr', 'sp' }
 local function forget_lease(ref, job)
   if job.oi then
     redis.call('DEL', K.out .. ref)
@@ -56,103 +28,155 @@ local function forget_lease(ref, job)
   for _, field in ipairs(OF_LEASE) do
     job[field] = nil
   end
+  job.tn = ''
 end
 
 local lease_end = digits(now + LEASE_MS)
-local function assign(ref, job, machine, index, random)
-  if job.l then
+local function assign(ref, job, slot, index, random)
+  if job.l ~= '' then
     if not job.lo then
       end_lease(job, job.lx == 'u' and 'undelivered' or 'lease_expired')
     end
     push_history(ref, job)
     forget_lease(ref, job)
   end
-  job.at = (job.at or 0) + 1
+  job.at = after(job.at)
   job.l = job.at .. '-' .. random
-  job.lw = machine .. ':gpu' .. index
-  job.aa = now
+  job.lw = slot.machine .. ':gpu' .. index
   job.ix = 'l'
   set_state(job, 'a')
   defer('ZADD', K.leases, lease_end, ref)
-  defer('HSET', K.machine .. machine, 's' .. index, job.l .. ' ' .. ref)
-  set_deadline(ref, job)
+  local field, held = 's' .. index, job.l .. ' ' .. ref
+  slot.held[field] = held
+  defer('HSET', slot.key, field, held)
   job.an = emit(ref, job, 'job_assigned', job.lw)
+  set_deadline(ref, job)
   save_job(ref, job)
 end
 
--- What the slots of a call are now, read once a machine: {conn, s, o, s, o, ...} by the order of its slots.
-local slots = {}
+-- What the slots of a call are now, read once a machine.
+local machines = {}
 local function read_slots()
-  local indexes = {}
+  local fields = {}
   for i = 2, #ARGV, STRIDE do
     local machine, index = ARGV[i], ARGV[i + 2]
-    local fields = indexes[machine] or { 'HMGET', K.machine .. machine, 'conn' }
-    fields[#fields + 1] = 's' .. index
-    fields[#fields + 1] = 'o' .. index
-    indexes[machine] = fields
+    local of = fields[machine] or { 'HMGET', K.machine .. machine, 'conn' }
+    of[#of + 1] = 's' .. index
+    of[#of + 1] = 'o' .. index
+    fields[machine] = of
   end
-  for machine, fields in pairs(indexes) do
-    local values = redis.call(unpack(fields))
-    local slot = { conn = values[1] }
-    for k = 4, #fields do
-      slot[fields[k]] = values[k - 2]
+  for machine, of in pairs(fields) do
+    local values = redis.call(unpack(of))
+    local slots = { machine = machine, key = of[2], conn = values[1], held = {}, drained = {} }
+    for k = 4, #of, 2 do
+      slots.held[of[k]] = values[k - 2]
+      slots.drained[of[k]] = values[k - 1]
     end
-    slots[machine] = slot
+    machines[machine] = slots
   end
 end
 
 local function held_answer(held)
   local lease, ref = string.match(held, '^(%S+) (%S+)')
-  local fields = redis.call('HMGET', K.job .. ref, 'd', 'b')
-  local job = fields[1] and cmsgpack.unpack(fields[1])
+  local job = load_job(ref)
   if job and is_present(job, lease) and not job.lx then
-    return { 'held', ref, lease, job.at, fields[2], 0, job.sg }
+    return { 'held ' .. ref .. ' ' .. lease .. ' ' .. job.sg, redis.call('HGET', K.bodies, ref) }
   end
-  return { 'stuck', ref, lease }
+  return 'stuck ' .. ref .. ' ' .. lease
 end
 
-local read = {}
-local function claim(machine, conn, index, class, random)
-  local slot = slots[machine]
-  if slot.conn ~= conn then
-    return { 'fenced' }
-  elseif slot['s' .. index] then
-    return held_answer(slot['s' .. index])
-  elseif slot['o' .. index] then
-    return { 'drained' }
+local known = {}
+-- What a slot gets without looking at any queue, or nil if it is to get a job.
+local function answer_at_once(slots, conn, field, class)
+  if slots.conn ~= conn then
+    return 'fenced'
+  elseif slots.held[field] then
+    return held_answer(slots.held[field])
+  elseif slots.drained[field] then
+    return 'drained'
   end
-  read[class] = read[class] or (catch_up(class) and 'known' or 'unknown')
-  if read[class] == 'unknown' then
-    return { 'class' }
+  known[class] = known[class] or (catch_up(class) and 'known' or 'unknown')
+  return known[class] == 'unknown' and 'class' or nil
+end
+
+local reply = {}
+-- The hub that accepted a job keeps its body, for a while; it is asked once.
+local kept_since = digits(now - BODY_KEEP_MS)
+local bodies_of, bodies_for = {}, {}
+local function answer_job(i, ref, job)
+  local place = (i - 2) / STRIDE + 1
+  if job.hb ~= ME or job.ca <= kept_since then
+    bodies_of[#bodies_of + 1] = ref
+    bodies_for[#bodies_for + 1] = place
   end
-  local ref, job, signature = next_job(class)
-  if not ref then
-    return { 'none' }
+  job.hb = ''
+  reply[place] = 'job ' .. ref .. ' ' .. job.l .. ' ' .. job.sg
+end
+
+local function read_bodies()
+  if #bodies_of > 0 then
+    local bodies = redis.call('HMGET', K.bodies, unpack(bodies_of))
+    for i, place in ipairs(bodies_for) do
+      reply[place] = { reply[place], bodies[i] }
+    end
   end
-  local body = body_of(ref, job)
-  assign(ref, job, machine, index, random)
-  slot['s' .. index] = job.l .. ' ' .. ref
-  return { 'job', ref, job.l, job.at, body, class, signature }
 end
 
 local left = {}
--- How many jobs may be left for a class: those behind the last one taken, and one for other signatures.
-local function jobs_left(class, signature)
-  if not left[class] then
-    local behind = redis.call('ZCARD', K.queue .. signature)
-    left[class] = behind > 0 and behind or (redis.call('ZCARD', K.heads .. class) > 1 and 1 or 0)
+-- How many jobs may be left for a class: those behind the last ones taken, and one for other signatures.
+local function note_left(class, signature)
+  local behind = redis.call('ZCARD', K.queue .. signature)
+  left[#left + 1] = class
+  left[#left + 1] = behind > 0 and behind or (redis.call('ZCARD', K.heads .. class) > 1 and 1 or 0)
+end
+
+-- Gives the most urgent jobs of a class to slots of it, named by where they are among the arguments.
+local function serve(class, slots)
+  local served = 0
+  local last
+  while served < #slots do
+    local refs, signature = take_heads(class, #slots - served)
+    if not signature then
+      break
+    end
+    last = signature
+    prefetch(refs)
+    for _, ref in ipairs(refs) do
+      -- An entry without a job is left by a Redis that lost keys; it is passed over.
+      local job = load_job(ref)
+      if job then
+        job.ix = ''
+        if not expire_if_due(ref, job) then
+          served = served + 1
+          local i = slots[served]
+          assign(ref, job, machines[ARGV[i]], ARGV[i + 2], ARGV[i + 4])
+          answer_job(i, ref, job)
+        end
+      end
+    end
   end
-  return left[class]
+  if last then
+    note_left(class, last)
+  end
 end
 
 read_slots()
-local reply = {}
+-- Slots of one class that follow each other are served together; one that is named again holds its job by then.
+local run = {}
 for i = 2, #ARGV, STRIDE do
-  reply[#reply + 1] = claim(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
-end
-for i = #reply, 1, -1 do
-  if reply[i][1] == 'job' then
-    reply[i][6] = jobs_left(reply[i][6], reply[i][7])
+  local machine, field, class = machines[ARGV[i]], 's' .. ARGV[i + 2], ARGV[i + 3]
+  local worker = ARGV[i] .. field
+  if run.class ~= class or run[worker] then
+    serve(run.class, run)
+    run = { class = class }
+  end
+  local answer = answer_at_once(machine, ARGV[i + 1], field, class)
+  reply[#reply + 1] = answer or 'none'
+  if not answer then
+    run[#run + 1] = i
+    run[worker] = true
   end
 end
-return finish_script(reply)
+serve(run.class, run)
+read_bodies()
+return finish_script({ reply, left })

@@ -6,26 +6,23 @@
 -- ARGV  hub, jitter of back-offs (around 1), then for each message: ref, lease, machine, kind (c completed, f failed,
 --       x cancelled, r released, j rejected, u never delivered), payload (result or error, JSON), retryable 0 or 1,
 --       1 if the worker said in the same turn that it started
--- REPLY for each {accepted 1 or 0, code, queued_ms, run_ms, worker whose slot got free or ''}
+-- REPLY {for each a text: the worker whose slot got free or -, then ok or why it is refused; of a completed job also ms
+--       of when it could have begun, and of when it was assigned; ms of the time}
 local STRIDE = 7
 local JITTER = tonumber(ARGV[2])
 local OUTCOME = { x = 'cancelled', r = 'released', j = 'rejected', u = 'undelivered' }
 
 local function accepted(job, kind)
   job.tt = kind
-  return { 1, '' }
-end
-
-local function refused(code)
-  return { 0, code }
+  return 'ok'
 end
 
 -- It was asked to stop, so it can only end cancelled; work that was done all the same is refused.
 local function finish_cancelling(ref, job, kind)
   local answer
   if kind == 'c' or kind == 'f' then
-    job.lc = 1
-    answer = refused('conflict')
+    job.lc = '1'
+    answer = 'conflict'
   else
     answer = accepted(job, kind)
   end
@@ -33,16 +30,21 @@ local function finish_cancelling(ref, job, kind)
   return answer
 end
 
+-- ms of when it could have begun, as text.
+local function waited_since(job)
+  return job.ra and job.ra > tonumber(job.ca) and digits(job.ra) or job.ca
+end
+
 local function complete(ref, job, result)
-  local queued_ms = math.max(0, job.aa - math.max(job.ca, job.ra or 0))
-  local run_ms = math.max(0, now - job.aa)
-  end_lease(job, 'completed')
-  job.pg = '1'
-  clear_error(ref, job)
-  end_job(ref, job, 'c', 'job_completed', job.lw, digits(queued_ms), digits(run_ms), '\n' .. result)
-  local answer = accepted(job, 'c')
-  answer[3], answer[4] = queued_ms, run_ms
-  return answer
+  local since, assigned = waited_since(job), job.aa and digits(job.aa) or string.sub(job.an, 1, -4)
+  if job.more then
+    -- Its state says how the lease ended.
+    end_lease(job, 'completed')
+    job.lo, job.la, job.er, job.pg = nil, nil, nil, nil
+  end
+  end_job(ref, job, 'c', 'job_completed', job.lw, since, assigned, '\n' .. result)
+  defer('HSET', K.results, ref, result)
+  return 'ok ' .. since .. ' ' .. assigned
 end
 
 -- A lease that ran out has put its job back already; a crash that was counted stays counted.
@@ -91,46 +93,45 @@ end
 local function finish(ref, lease, machine, kind, payload, retryable, started)
   local job = load_job(ref)
   if not job then
-    return refused('not_found'), slot_with(machine, ref, lease)
+    return 'not_found', slot_with(machine, ref, lease)
   end
   local entry = find_lease(ref, job, lease)
   if not entry or not is_of(entry.lw, machine) then
-    return refused('stale_lease')
+    return 'stale_lease'
   end
   local answer
   if is_present(job, lease) then
     local held = not job.lx
     if started == '1' then
-      hold_lease(ref, job)
       start_job(ref, job)
     end
     answer = finish_present(ref, job, kind, payload, retryable)
-    if job.st == 'c' then
-      save_job(ref, job, 'r', payload)
-    else
-      save_job(ref, job)
-    end
+    save_job(ref, job)
     if held then
       -- The slot of a lease that did not run out names it: no need to look.
       defer('HDEL', K.machine .. machine, 's' .. string.sub(entry.lw, #machine + 5))
-      answer[5] = entry.lw
-      return answer
+      return answer, entry.lw, true
     end
-  elseif entry.tt == kind then
-    answer = { 1, '' }
-  elseif entry.tt or entry.lc then
-    answer = refused('conflict')
+  elseif terminal_of(entry) == kind then
+    answer = 'ok'
+  elseif terminal_of(entry) or entry.lc then
+    answer = 'conflict'
   else
-    answer = refused('stale_lease')
+    answer = 'stale_lease'
   end
   return answer, entry.lw
 end
 
+local refs = {}
+for i = 3, #ARGV, STRIDE do
+  refs[#refs + 1] = ARGV[i]
+end
+prefetch(refs)
+
 local reply = {}
 for i = 3, #ARGV, STRIDE do
-  local answer, worker = finish(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
-  answer[3], answer[4] = answer[3] or 0, answer[4] or 0
-  answer[5] = answer[5] or worker and free_slot(worker, ARGV[i + 1]) and worker or ''
-  reply[#reply + 1] = answer
+  local answer, worker, free = finish(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
+  free = free or worker and free_slot(worker, ARGV[i + 1])
+  reply[#reply + 1] = (free and worker or '-') .. ' ' .. answer
 end
-return finish_script(reply)
+return finish_script({ reply, now_text })

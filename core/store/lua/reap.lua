@@ -43,7 +43,7 @@ local function end_grace(ref, job)
 end
 
 local function stop(ref, job)
-  job.sp = job.ro and job.aa + job.ro <= now and 'timeout' or 'progress_timeout'
+  job.sp = job.ro and assigned_at(job) + job.ro <= now and 'timeout' or 'progress_timeout'
   job.gr = now + CANCEL_GRACE_MS
   order_worker(ref, job, 'cancel', job.sp, CANCEL_GRACE_MS)
   set_deadline(ref, job)
@@ -63,13 +63,14 @@ local function deadline(ref, job)
 end
 
 local function due(ref, job)
-  enqueue(ref, job, (job.at or 0) > 0 and 'retry' or 'due')
+  enqueue(ref, job, job.at ~= '0' and 'retry' or 'due')
 end
 
 local more = 0
 local ended = {}
 local function each(key, act)
   local refs = due_of(key)
+  prefetch(refs)
   for _, ref in ipairs(refs) do
     local job = load_job(ref)
     if job and not ENDED[job.st] then

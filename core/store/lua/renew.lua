@@ -16,6 +16,12 @@ if slots.conn ~= conn then
   return { { 1, {}, {}, {} }, effects }
 end
 
+local refs = {}
+for i = 4, #ARGV, 2 do
+  refs[#refs + 1] = ARGV[i]
+end
+prefetch(refs)
+
 local answers, named = {}, {}
 for i = 4, #ARGV, 2 do
   named[ARGV[i + 1]] = true

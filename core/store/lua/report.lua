@@ -4,7 +4,7 @@
 --
 -- KEYS  the shard's tag
 -- ARGV  hub, then for each sign: ref, lease, machine, kind (s p o), progress or index, data (JSON or ''), message (JSON or '')
--- REPLY for each sign: ok, stale, or (outputs) the next index wanted
+-- REPLY {for each sign: ok, stale, or (outputs) the next index wanted}
 local STRIDE = 7
 local PROGRESS_WRITE_MS = 1000
 
@@ -45,8 +45,7 @@ local function report(ref, lease, machine, kind, number, data, text)
   if not job or not may_hold(ref, job, lease) or not is_of(job.lw, machine) then
     return 'stale'
   end
-  local changed = hold_lease(ref, job) or job.st == 'a'
-  start_job(ref, job)
+  local changed = start_job(ref, job)
   local answer = 'ok'
   if kind == 'p' then
     changed = write_progress(job, number, text) or changed
@@ -66,8 +65,14 @@ local function report(ref, lease, machine, kind, number, data, text)
   return answer
 end
 
+local refs = {}
+for i = 2, #ARGV, STRIDE do
+  refs[#refs + 1] = ARGV[i]
+end
+prefetch(refs)
+
 local reply = {}
 for i = 2, #ARGV, STRIDE do
   reply[#reply + 1] = report(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
 end
-return finish_script(reply)
+return finish_script({ reply })

@@ -12,12 +12,12 @@ if not job then
 elseif ENDED[job.st] then
   return { 'ended', effects }
 end
-if job.sc then
-  job.sc = job.sc + ((job.pr or 0) - priority) * AGING_US
+if job.sc ~= '' then
+  job.sc = digits(job.sc + ((tonumber(job.pr) or 0) - priority) * AGING_US)
 end
-job.pr = priority ~= 0 and priority or nil
+job.pr = priority ~= 0 and digits(priority) or ''
 if job.ix == 'q' then
-  redis.call('ZADD', K.queue .. job.sg, digits(job.sc), ref)
+  redis.call('ZADD', K.queue .. job.sg, job.sc, ref)
   if redis.call('ZRANK', K.queue .. job.sg, ref) == 0 then
     head_improved(job.sg)
   end

@@ -1,53 +1,59 @@
 #!lua
 --- @include "lib/queue"
 --- @include "lib/signatures"
+--- @include "lib/tombs"
 -- Accepts jobs. Running it twice with the same content makes one job; other content under a known id is a conflict.
 --
 -- KEYS  the shard's tag
--- ARGV  hub, then for each job: ref, b, o, signature, its definition, level of the watch (0 none), run_at in ms or
---       +delay in ms or '', 1 if the hub keeps the body, job type, fingerprint, client_id or '', priority, further
---       fields of d (JSON) or ''
--- REPLY for each job {outcome, state letter, seq, position or 0, created_at}, outcome: new, duplicate, conflict, full;
---       or {differs, b, o} with what is stored, when that is another text
-local STRIDE = 13
+-- ARGV  hub, then for each job: ref, body, signature, its definition, level of the watch (0 none), run_at in ms or
+--       +delay in ms or '', 1 if the hub keeps the body, job type, fingerprint, client_id or '', priority or '', rarer
+--       fields of the record as lines
+-- REPLY {for each job its position if it is new and queued, else {outcome, state letter, seq, position or 0, created_at},
+--       or {differs, body} with what is stored when that is another text; the seq of those that are new}, outcome: new,
+--       duplicate, conflict, full
+local STRIDE = 12
 
 -- By ref what is left of jobs that were trimmed (and of such that ended and were not).
 local tombs = {}
 local function read_tombs(refs)
-  if redis.call('EXISTS', K.tombs) == 1 then
+  if redis.call('EXISTS', K.tomb) == 1 then
     local found = redis.call('HMGET', K.tomb, unpack(refs))
     for i, ref in ipairs(refs) do
-      if found[i] and tonumber(redis.call('ZSCORE', K.tombs, ref) or 0) > now then
+      if found[i] and read_tomb(found[i]) then
         tombs[ref] = found[i]
       elseif found[i] then
         -- It is over, and nobody has cleared it yet.
         redis.call('HDEL', K.tomb, ref)
-        redis.call('ZREM', K.tombs, ref)
       end
     end
   end
 end
 
+local bodies = {}
+local function body_of(ref)
+  return bodies[ref] or redis.call('HGET', K.bodies, ref)
+end
+
 -- A job of that id exists or did: the same one?
-local function answer_known(key, ref, i)
-  local b, o, level = ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 5])
-  local known = redis.call('HMGET', key, 'b', 'o', 'd')
-  if not known[3] then
-    local fingerprint, state, seq, created = string.match(tombs[ref], '^(%S+) (%S) (%d+) (%d+)$')
-    if fingerprint ~= ARGV[i + 9] then
+local function answer_known(ref, job, i)
+  local level = tonumber(ARGV[i + 4])
+  if not job then
+    local fingerprint, state, seq, created = read_tomb(tombs[ref])
+    if fingerprint ~= ARGV[i + 8] then
       return { 'conflict' }
     end
-    return { 'duplicate', state, tonumber(seq), 0, tonumber(created) }
+    return { 'duplicate', state, seq, 0, created }
   end
-  if known[1] ~= b or (known[2] or '') ~= o then
+  local body = body_of(ref)
+  if body ~= ARGV[i + 1] then
     -- Other text may still be the same content: keys in another order. The hub, which can tell, asks again.
-    return { 'differs', known[1], known[2] or '' }
+    return { 'differs', body }
   end
-  local job = cmsgpack.unpack(known[3])
   if level > 0 and not ENDED[job.st] then
     add_watch(job, ME, level)
     save_job(ref, job)
   end
+  write_deferred()
   local position = job.st == 'q' and redis.call('ZRANK', K.queue .. job.sg, ref)
   return { 'duplicate', job.st, job.n, position and position + 1 or 0, job.ca }
 end
@@ -60,76 +66,67 @@ end
 -- Jobs of one call, signature and priority stand one behind the other: the place of the first gives the others theirs.
 local last_of = {}
 local function enqueue_new(ref, job, arrival)
-  job.sc = arrival - (job.pr or 0) * AGING_US
+  job.sc = score_of(job, arrival)
   local last = last_of[job.sg]
   local place
   if last and last.pr == job.pr then
     place = last.place + 1
-    defer('ZADD', K.queue .. job.sg, digits(job.sc), ref)
+    defer('ZADD', K.queue .. job.sg, job.sc, ref)
   elseif last then
     -- Its place is only known when those before it are there.
     write_deferred()
   end
-  place = enqueue(ref, job, 'submitted', place)
+  place = enqueue(ref, job, '', place)
   last_of[job.sg] = { pr = job.pr, place = place }
   return place
 end
 
--- What the hub knows of the record; few jobs have more than the first four.
-local function constants_of(i)
-  local job = ARGV[i + 4] ~= '' and cjson.decode(ARGV[i + 4]) or {}
-  job.ty, job.fp = ARGV[i], ARGV[i + 1]
-  job.ci = ARGV[i + 2] ~= '' and ARGV[i + 2] or nil
-  job.pr = ARGV[i + 3] ~= '0' and tonumber(ARGV[i + 3]) or nil
+local function new_job(i)
+  local level = ARGV[i + 4]
+  local job = { st = '', ix = '', n = '', w = level ~= '0' and level .. ME or '', ty = ARGV[i + 7], sg = ARGV[i + 2],
+                fp = ARGV[i + 8], ci = ARGV[i + 9], pr = ARGV[i + 10], sc = '', ca = now_text,
+                hb = ARGV[i + 6] == '1' and ME or '', qr = '', qn = '', at = '0', l = '', lw = '', an = '', tn = '', more = false }
+  setmetatable(job, RARER)
+  if ARGV[i + 11] ~= '' then
+    read_fields(job, ARGV[i + 11])
+  end
   return job
 end
 
-local function accept(key, ref, i)
-  local o, signature, level = ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 5])
-  if not know_signature(signature, ARGV[i + 4]) then
+local function accept(ref, i)
+  if not know_signature(ARGV[i + 2], ARGV[i + 3]) then
     return { 'full' }
   end
-  local job = constants_of(i + 8)
-  job.hb = ARGV[i + 7] == '1' and ME or nil
-  job.sg = signature
-  job.ca = now
-  if level > 0 then
-    job.w = level .. ME
-  end
+  local job = new_job(i)
   local arrival = next_arrival()
-  local run_at = run_at_of(ARGV[i + 6])
-  local position = 0
+  local run_at = ARGV[i + 5] ~= '' and run_at_of(ARGV[i + 5])
+  local answer
   if run_at and run_at > now then
     schedule(ref, job, run_at)
-    job.sn = emit(ref, job, 'job_scheduled', run_at)
+    job.sn = emit(ref, job, 'job_scheduled', digits(run_at))
+    answer = { 'new', job.st, job.n, 0, job.ca }
   else
-    job.ra = run_at
-    position = enqueue_new(ref, job, arrival)
+    job.ra = run_at or nil
+    answer = enqueue_new(ref, job, arrival)
   end
-  defer('ZADD', K.all, digits(arrival), ref)
-  if o == '' then
-    redis.call('HSET', key, 'b', ARGV[i + 1], 'd', cmsgpack.pack(job))
-  else
-    redis.call('HSET', key, 'b', ARGV[i + 1], 'o', o, 'd', cmsgpack.pack(job))
-  end
-  return { 'new', job.st, job.n, position, now }
+  bodies[ref] = ARGV[i + 1]
+  defer('ZADD', K.all, job.pr == '' and job.sc ~= '' and job.sc or digits(arrival), ref)
+  defer('HSET', K.bodies, ref, ARGV[i + 1])
+  save_job(ref, job)
+  return answer
 end
 
-local keys, refs = {}, {}
+local refs = {}
 for i = 2, #ARGV, STRIDE do
-  keys[#keys + 1] = K.job .. ARGV[i]
   refs[#refs + 1] = ARGV[i]
 end
-local any_known = redis.call('EXISTS', unpack(keys)) > 0
+prefetch(refs)
 read_tombs(refs)
 
-local reply, seen = {}, {}
+local reply = {}
 for i = 2, #ARGV, STRIDE do
   local ref = ARGV[i]
-  local key = K.job .. ref
-  local known = seen[ref] or tombs[ref] or (any_known and redis.call('EXISTS', key) == 1)
-  local answer = known and answer_known(key, ref, i) or accept(key, ref, i)
-  seen[ref] = answer[1] ~= 'full'
-  reply[#reply + 1] = answer
+  local job = load_job(ref)
+  reply[#reply + 1] = (job or tombs[ref]) and answer_known(ref, job, i) or accept(ref, i)
 end
-return finish_script(reply)
+return finish_script({ reply, now_us_text })

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
---- @include "lib/time"
+--- @include "lib/tombs"
 -- Forgets ended jobs beyond retention, and tombstones that are over or beyond IDEMPOTENCY_MAX. Jobs are forgotten unread:
 -- their tombstones were written when they ended.
 --
@@ -12,26 +12,36 @@ local MOST_TOMBS = 20 * MOST
 -- Forgets the oldest of one state.
 local function forget(letter, number)
   local refs = redis.call('ZRANGE', K.done .. letter, 0, number - 1)
-  local keys = {}
+  local streams = {}
   for i, ref in ipairs(refs) do
-    keys[2 * i - 1] = K.job .. ref
-    keys[2 * i] = K.out .. ref
+    streams[i] = K.out .. ref
   end
-  redis.call('DEL', unpack(keys))
+  redis.call('DEL', unpack(streams))
+  for _, key in ipairs({ K.jobs, K.bodies, K.results, K.pasts }) do
+    redis.call('HDEL', key, unpack(refs))
+  end
   redis.call('ZREM', K.all, unpack(refs))
   redis.call('ZREMRANGEBYRANK', K.done .. letter, 0, number - 1)
 end
 
-local function forget_tombs()
-  local excess = redis.call('ZCARD', K.tombs) - IDEMPOTENCY_MAX
-  local over = redis.call('ZCOUNT', K.tombs, '-inf', now_text)
-  local number = math.min(MOST_TOMBS, math.max(excess, over))
-  if number > 0 then
-    local refs = redis.call('ZRANGE', K.tombs, 0, number - 1)
-    redis.call('HDEL', K.tomb, unpack(refs))
-    redis.call('ZREMRANGEBYRANK', K.tombs, 0, number - 1)
+-- Forgets the oldest that are over or too many. True if there may be more.
+local function trim_tombs()
+  local excess = redis.call('LLEN', K.tombs) - IDEMPOTENCY_MAX
+  local oldest = redis.call('LINDEX', K.tombs, 0)
+  if excess <= 0 and not (oldest and oldest < tombs_over) then
+    return false
   end
-  return number == MOST_TOMBS
+  local entries = redis.call('LRANGE', K.tombs, 0, MOST_TOMBS - 1)
+  local over = {}
+  for i, entry in ipairs(entries) do
+    if i > excess and entry >= tombs_over then
+      break
+    end
+    over[i] = entry
+  end
+  forget_tombs(over)
+  redis.call('LTRIM', K.tombs, #over, -1)
+  return #over == MOST_TOMBS
 end
 
 local forgotten = 0
@@ -44,5 +54,5 @@ for letter in string.gmatch(ARGV[3], '.') do
     forgotten = forgotten + number
   end
 end
-local more = forget_tombs() or forgotten == MOST
+local more = trim_tombs() or forgotten == MOST
 return { { forgotten, more and 1 or 0 }, {} }

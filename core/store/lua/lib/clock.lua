@@ -1,4 +1,4 @@
---- @include "time"
+--- @include "digits"
 -- Arrival numbers: µs since 2026-01-01, made strictly growing, so that first come first served holds at any
 -- rate, across hubs, and when the clock of Redis goes back.
 local EPOCH_US = 1767225600000000

@@ -33,14 +33,14 @@ end
 local known_listeners = { {}, {}, {} }
 local function listeners(job, kind)
   local need = NEED[kind] or 2
-  local watching = job.w or ''
+  local watching = job.w
   local hubs = known_listeners[need][watching]
   if hubs then
     return hubs
   end
   local seen = {}
   hubs = {}
-  for level, hub in string.gmatch(watching, '(%d)(%S+)') do
+  for level, hub in string.gmatch(watching, '(%d)([^,]+)') do
     if tonumber(level) >= need then
       hubs[#hubs + 1] = hub
       seen[hub] = true
@@ -55,12 +55,12 @@ local function listeners(job, kind)
   return hubs
 end
 
--- Sends an event with the seq reached so far. Numbers among its fields come as text: `digits`.
+-- Sends an event with the seq reached so far. Numbers among its fields come as text.
 local function tell(ref, job, kind, a, b, c, tail)
   local hubs = listeners(job, kind)
   if #hubs > 0 then
-    local text = kind .. '\n' .. ref .. '\n' .. digits(job.n) .. '\n' .. now_text .. '\n' .. digits(job.at or 0)
-      .. '\n' .. (a or '') .. '\n' .. (b or '') .. '\n' .. (c or '')
+    local text = kind .. '\n' .. ref .. '\n' .. job.n .. '\n' .. now_text .. '\n' .. job.at .. '\n' .. (a or '') .. '\n'
+      .. (b or '') .. '\n' .. (c or '')
     for i = 1, #hubs do
       send(hubs[i], text, tail)
     end
@@ -77,7 +77,7 @@ end
 -- Remembers that a hub watches, at the higher of both levels.
 local function add_watch(job, hub, level)
   local kept = {}
-  for old, other in string.gmatch(job.w or '', '(%d)(%S+)') do
+  for old, other in string.gmatch(job.w, '(%d)([^,]+)') do
     if other ~= hub then
       kept[#kept + 1] = old .. other
     elseif tonumber(old) > level then
@@ -85,7 +85,7 @@ local function add_watch(job, hub, level)
     end
   end
   kept[#kept + 1] = level .. hub
-  job.w = table.concat(kept, ' ')
+  job.w = table.concat(kept, ',')
 end
 
 -- An order for the worker that holds the job's lease goes to the hub that has its machine.
@@ -93,7 +93,7 @@ local function order_worker(ref, job, kind, a, b)
   local machine = string.match(job.lw, '^(.*):gpu%d+$')
   local conn = redis.call('HGET', K.machine .. machine, 'conn')
   if conn then
-    send(string.match(conn, '^[^:]+'), table.concat({ kind, ref, digits(job.n), now_text, job.at or 0, job.lw, job.l, a or '', b or '' }, '\n'))
+    send(string.match(conn, '^[^:]+'), table.concat({ kind, ref, job.n, now_text, job.at, job.lw, job.l, a or '', b or '' }, '\n'))
   end
 end
 
@@ -109,11 +109,11 @@ local function count(job, letter, by)
 end
 
 local function set_state(job, letter)
-  if job.st then
+  if job.st ~= '' then
     count(job, job.st, -1)
   end
   -- A job that is delayed or leased may come back to its queue: its signature is in use until it ends.
-  local by = (ENDED[letter] and 0 or 1) - (job.st and 1 or 0)
+  local by = (ENDED[letter] and 0 or 1) - (job.st ~= '' and 1 or 0)
   if by ~= 0 then
     unfinished[job.sg] = (unfinished[job.sg] or 0) + by
   end

@@ -56,29 +56,38 @@ local top_of, bound_of = {}, {}
 local function read_top(class)
   local top = redis.call('ZRANGE', K.heads .. class, 0, 1, 'WITHSCORES')
   top_of[class] = top[1]
-  bound_of[class] = tonumber(top[4]) or math.huge
+  bound_of[class] = top[4] or '+inf'
 end
 
--- Takes the most urgent waiting job of a class out of its queue: ref and signature, or nil. Call catch_up first.
-local function take_head(class)
+-- The queue of the top is paused, empty, or not the most urgent after all.
+local function correct_top(class, signature)
+  local head = not is_paused(signature) and head_of(signature) or {}
+  if head[2] then
+    redis.call('ZADD', K.heads .. class, head[2], signature)
+  else
+    redis.call('ZREM', K.heads .. class, signature)
+  end
+  top_of[class] = nil
+end
+
+-- Takes the most urgent waiting jobs of a class out of their queue: some, at most so many, and their signature; no
+-- signature when nobody waits. Call catch_up first.
+local function take_heads(class, most)
   while true do
     if not top_of[class] then
       read_top(class)
     end
     local signature = top_of[class]
     if not signature then
-      return nil
+      return {}
     end
-    local head = not is_paused(signature) and redis.call('ZPOPMIN', K.queue .. signature) or {}
-    if not head[1] then
-      redis.call('ZREM', K.heads .. class, signature)
-      top_of[class] = nil
-    elseif tonumber(head[2]) > bound_of[class] then
-      redis.call('ZADD', K.queue .. signature, head[2], head[1])
-      redis.call('ZADD', K.heads .. class, head[2], signature)
-      top_of[class] = nil
-    else
-      return head[1], signature
+    local queue = K.queue .. signature
+    local refs = is_paused(signature) and {}
+      or redis.call('ZRANGE', queue, '-inf', bound_of[class], 'BYSCORE', 'LIMIT', 0, most)
+    if #refs > 0 then
+      redis.call('ZREMRANGEBYRANK', queue, 0, #refs - 1)
+      return refs, signature
     end
+    correct_top(class, signature)
   end
 end

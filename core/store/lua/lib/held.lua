@@ -7,7 +7,7 @@ local function hold(ref, lease, machine)
   if not entry or not is_of(entry.lw, machine) then
     return 'abandon', 0, nil
   elseif not may_hold(ref, job, lease) then
-    return entry.tt and 'continue' or 'abandon', 0, nil
+    return terminal_of(entry) and 'continue' or 'abandon', 0, nil
   end
   if not job.lx then
     redis.call('ZADD', K.leases, now + LEASE_MS, ref)

@@ -1,26 +1,33 @@
---- @include "time"
+--- @include "digits"
 --- @include "later"
--- The record of a job is one HASH:
---   b  JSON members that a worker is sent: job_type, params, max_attempts, run_timeout_ms, metadata
---   o  the other members of the submission, absent when all are defaults; `b` and `o` are its content
---   d  what scripts read and change, packed (fields below)
---   r  result, JSON        e  last error, JSON        h  ended leases before the present one, packed list
--- b, o, r and e are opaque: cjson would turn [] into {} and round large integers.
+-- A job is a field, named by its ref, of a few HASHes:
+--   jobs     its record: what scripts read and change (below)
+--   bodies   JSON members that a worker is sent: job_type, params and, unless they are defaults, max_attempts,
+--            run_timeout_ms, metadata. After a line break the other members of the submission that are not defaults
+--   results  its result, JSON
+--   pasts    its ended leases before the present one, a line each
+-- Bodies and results are opaque: cjson would turn [] into {} and round large integers.
 --
--- Fields of d; absent means null, zero or the default:
---   st state letter   ix index it lies in: q queue, s scheduled, l leases, d done   n seq   w watching hubs
---   fp fingerprint of the content   ty job type   sg signature   pr priority   sc score   ci client_id   rf retry_of
---   hb the hub that keeps the body since it accepted the job, until the first claim
---   ma max_attempts   bo backoff_ms   so ro po start, run and progress timeout in ms
---   ca created_at   ra run_at   fa finished_at   cr cancel_requested_at   cw why it was cancelled
---   qa qn qr when, with which seq and why it was last queued   sn seq of the last job_scheduled or job_retrying
---   at attempts counted   aa an assigned   ta tn started   cn seq of job_cancelling
---   l lease   lw its worker   lx ran out but still present: u undelivered, c crash
+-- A record is text, because Lua reads and writes that several times faster than packed tables. First comes what each job
+-- has, by position, each with a NUL behind it, as text, '' for none:
+--   st state letter and ix index it lies in: q queue, s scheduled, l leases, d done   n seq   w watching hubs
+--   ty job type   sg signature   fp fingerprint of the content   ci client_id   pr priority, '' for 0   sc score
+--   ca created_at   hb the hub that keeps the body since it accepted the job, until the first claim
+--   qr qn why it was last queued ('' submitted), and with which seq ('' while queued: the last one)
+--   at attempts counted   l lease   lw its worker   an tn seq of the last job_assigned, job_started
+-- The ms of an event are its seq without the last three digits.
+--
+-- Then each line is one of the rarer fields, name and value; absent means null, zero or the default:
+--   rf retry_of   ma max_attempts   bo backoff_ms   so ro po start, run and progress timeout in ms
+--   ra run_at   cr cancel_requested_at   cw why it was cancelled   sn seq of the last job_scheduled or job_retrying
+--   cn seq of job_cancelling   aa ta assigned_at, started_at where they differ from the event's
+--   lx ran out but still present: u undelivered, c crash
 --   lo how the lease ended, absent while it is present   la when   tt terminal message accepted with it
+--      (a completed job has none of the three: its state says them)
 --   lc 1: a terminal message of this lease was refused with conflict
---   si 1: the worker showed a sign of the lease   sp why it is being stopped: timeout, progress_timeout
---   gr when the grace of a stop ends   ac last activity (progress timeouts only)
---   er 1: there is an error   xc workers it crashed on   xn 1: the last crash was its worker's first
+--   si 1: the worker showed a sign of the lease before it started   sp why it is being stopped: timeout, progress_timeout
+--   gr when the grace of a stop ends   ac last activity (progress timeouts only)   dl 1: it has an entry in deadlines
+--   er last error, JSON   xc workers it crashed on   xn 1: the last crash was its worker's first
 --   pg pm pt progress, its message, when written   oi ob next output, bytes kept
 local STATES = { s = 'scheduled', q = 'queued', a = 'assigned', p = 'processing',
                  c = 'completed', f = 'failed', x = 'cancelled', e = 'expired' }
@@ -29,57 +36,145 @@ local MAX_ATTEMPTS = 3
 local BACKOFF_MS = 1000
 local HISTORY_MAX = 20
 
+local USUAL = string.rep('s', 19)
+local NUMBERS = { 'ma', 'bo', 'so', 'ro', 'po', 'ra', 'cr', 'aa', 'ta', 'la', 'gr', 'ac', 'pt', 'oi', 'ob' }
+local WORDS = { 'rf', 'cw', 'sn', 'cn', 'lx', 'lo', 'tt', 'lc', 'si', 'sp', 'dl', 'er', 'xc', 'xn', 'pg', 'pm' }
+local IS_NUMBER = {}
+for _, name in ipairs(NUMBERS) do
+  IS_NUMBER[name] = true
+end
+
+-- The rarer fields from their lines.
+local function read_fields(job, lines)
+  for name, value in string.gmatch(lines, '\n(%l%l)([^\n]*)') do
+    job[name] = IS_NUMBER[name] and tonumber(value) or value
+  end
+end
+
+-- `more` tells whether a job has rarer fields: it is set with the first of them.
+local RARER = {
+  __newindex = function(job, name, value)
+    if value ~= nil then
+      job.more = true
+      rawset(job, name, value)
+    end
+  end,
+}
+
+local function parse(text)
+  local st, ix, n, w, ty, sg, fp, ci, pr, sc, ca, hb, qr, qn, at, l, lw, an, tn, lines = struct.unpack(USUAL, text)
+  local job = { st = st, ix = ix, n = n, w = w, ty = ty, sg = sg, fp = fp, ci = ci, pr = pr, sc = sc, ca = ca, hb = hb,
+                qr = qr, qn = st == 'q' and n or qn, at = at, l = l, lw = lw, an = an, tn = tn, more = false }
+  setmetatable(job, RARER)
+  if lines <= #text then
+    read_fields(job, string.sub(text, lines))
+  end
+  return job
+end
+
+local function write_fields(job)
+  local lines = ''
+  for _, name in ipairs(NUMBERS) do
+    if job[name] then
+      lines = lines .. '\n' .. name .. digits(job[name])
+    end
+  end
+  for _, name in ipairs(WORDS) do
+    if job[name] then
+      lines = lines .. '\n' .. name .. job[name]
+    end
+  end
+  return lines
+end
+
+local function text_of(job)
+  return job.st .. '\0' .. job.ix .. '\0' .. job.n .. '\0' .. job.w .. '\0' .. job.ty .. '\0' .. job.sg .. '\0' .. job.fp
+    .. '\0' .. job.ci .. '\0' .. job.pr .. '\0' .. job.sc .. '\0' .. job.ca .. '\0' .. job.hb .. '\0' .. job.qr .. '\0'
+    .. (job.st == 'q' and '' or job.qn) .. '\0' .. job.at .. '\0' .. job.l .. '\0' .. job.lw .. '\0' .. job.an .. '\0'
+    .. job.tn .. '\0' .. (job.more and write_fields(job) or '')
+end
+
+-- Jobs of this call by ref: read once, and written once, at its end.
+local texts, jobs, changed, changed_refs = {}, {}, {}, {}
+
+-- Reads the records of several jobs with one command.
+local function prefetch(refs)
+  if #refs > 0 then
+    local found = redis.call('HMGET', K.jobs, unpack(refs))
+    for i = 1, #refs do
+      texts[refs[i]] = found[i]
+    end
+  end
+end
+
 local function load_job(ref)
-  local packed = redis.call('HGET', K.job .. ref, 'd')
-  return packed and cmsgpack.unpack(packed)
+  local job = jobs[ref]
+  if job == nil then
+    local text = texts[ref]
+    if text == nil then
+      text = redis.call('HGET', K.jobs, ref)
+    end
+    job = text and parse(text)
+    jobs[ref] = job
+  end
+  return job
 end
 
-local function save_job(ref, job, field, value)
-  if field then
-    redis.call('HSET', K.job .. ref, 'd', cmsgpack.pack(job), field, value)
-  else
-    redis.call('HSET', K.job .. ref, 'd', cmsgpack.pack(job))
+local function save_job(ref, job)
+  if not changed[ref] then
+    changed[ref] = true
+    changed_refs[#changed_refs + 1] = ref
+    jobs[ref] = job
   end
 end
 
--- `er` says whether there is an error, so that nobody has to look.
-local function set_error(ref, job, err)
-  redis.call('HSET', K.job .. ref, 'e', err)
-  job.er = 1
+local function write_jobs()
+  for i = 1, #changed_refs do
+    local ref = changed_refs[i]
+    defer('HSET', K.jobs, ref, text_of(jobs[ref]))
+  end
 end
 
-local function clear_error(ref, job)
-  if job.er then
-    redis.call('HDEL', K.job .. ref, 'e')
-    job.er = nil
-  end
+-- ms of a seq.
+local function ms_of(seq)
+  return tonumber(string.sub(seq, 1, -4))
+end
+
+local function assigned_at(job)
+  return job.aa or ms_of(job.an)
 end
 
 -- Seq grows with each state change and is never reused, also when Redis comes back older.
 local function next_seq(job)
-  job.n = math.max((job.n or 0) + 1, now_us)
+  -- Both have 16 digits until the year 2286.
+  job.n = job.n < now_us_text and now_us_text or after(job.n)
   return job.n
 end
 
 -- Is this the lease that may change the job? See protocol section 5, rule 2.
 local function is_present(job, lease)
-  return job.l == lease and job.lo == nil
+  return job.l == lease and job.lo == nil and job.st ~= 'c'
+end
+
+-- The terminal message that was accepted with a lease, by its entry, or nil.
+local function terminal_of(entry)
+  return entry.tt or entry.st == 'c' and 'c' or nil
 end
 
 -- Keeps the ended lease for the record and for repeats of its terminal message.
 local function push_history(ref, job)
-  local packed = redis.call('HGET', K.job .. ref, 'h')
-  local history = packed and cmsgpack.unpack(packed) or {}
-  local entry = { at = tonumber(string.match(job.l, '^%d+')), l = job.l, lw = job.lw, aa = job.aa, ta = job.ta,
-                  la = job.la or now, lo = job.lo or 'lease_expired', tt = job.tt, lc = job.lc }
-  if entry.lo ~= 'released' and entry.lo ~= 'rejected' and entry.lo ~= 'undelivered' then
-    entry.e = redis.call('HGET', K.job .. ref, 'e') or nil
+  local how = job.lo or 'lease_expired'
+  local err = how ~= 'released' and how ~= 'rejected' and how ~= 'undelivered' and job.er or ''
+  local started = job.tn ~= '' and digits(job.ta or ms_of(job.tn)) or ''
+  local line = table.concat({ job.l, job.lw, digits(assigned_at(job)), started, digits(job.la or now), how, job.tt or '',
+                              job.lc or '', err }, ' ')
+  local past = redis.call('HGET', K.pasts, ref)
+  past = past and past .. '\n' .. line or line
+  local _, breaks = string.gsub(past, '\n', '\n')
+  if breaks >= HISTORY_MAX then
+    past = string.match(past, '\n(.*)$')
   end
-  history[#history + 1] = entry
-  if #history > HISTORY_MAX then
-    table.remove(history, 1)
-  end
-  redis.call('HSET', K.job .. ref, 'h', cmsgpack.pack(history))
+  redis.call('HSET', K.pasts, ref, past)
 end
 
 -- Is it a worker of this machine?
@@ -87,17 +182,16 @@ local function is_of(worker, machine)
   return string.find(worker, machine .. ':gpu', 1, true) == 1
 end
 
--- What became of a lease that is not the present one: the entry that names it, or nil.
+-- What became of a lease: the entry that names it (the job itself for its last one), or nil.
 local function find_lease(ref, job, lease)
   if job.l == lease then
     return job
   end
-  local packed = redis.call('HGET', K.job .. ref, 'h')
-  if packed then
-    for _, entry in ipairs(cmsgpack.unpack(packed)) do
-      if entry.l == lease then
-        return entry
-      end
+  local past = redis.call('HGET', K.pasts, ref)
+  for line in string.gmatch(past or '', '[^\n]+') do
+    local l, worker, tt, lc = string.match(line, '^(%S+) (%S+) %d+ %d* %d+ %S+ (%l?) (1?) ')
+    if l == lease then
+      return { lw = worker, tt = tt ~= '' and tt or nil, lc = lc ~= '' and lc or nil }
     end
   end
   return nil

@@ -44,21 +44,18 @@ end
 
 -- The lease is over, for this reason; nothing may change the job with it any more.
 local function end_lease(job, how)
-  if job.l and not job.lo then
+  if job.l ~= '' and not job.lo then
     job.lo = how
     job.la = now
   end
-  job.lx = nil
-  job.sp = nil
-  job.gr = nil
+  job.lx, job.sp, job.gr = nil, nil, nil
 end
 
 -- What is left of an ended job when it is trimmed, so that its id still runs only once for a while.
-local tomb_expiry = digits(now + IDEMPOTENCY_MS)
 local function write_tomb(ref, job)
   if IDEMPOTENCY_MS > 0 then
-    defer('HSET', K.tomb, ref, job.fp .. ' ' .. job.st .. ' ' .. digits(job.n) .. ' ' .. digits(job.ca))
-    defer('ZADD', K.tombs, tomb_expiry, ref)
+    defer('HSET', K.tomb, ref, job.fp .. ' ' .. job.st .. ' ' .. job.n .. ' ' .. job.ca)
+    defer('RPUSH', K.tombs, job.n .. ' ' .. ref)
   end
 end
 
@@ -67,12 +64,11 @@ local function end_job(ref, job, letter, kind, a, b, c, tail)
   leave_index(ref, job)
   set_state(job, letter)
   job.ix = 'd'
-  job.fa = now
-  defer('ZADD', K.done .. letter, now_text, ref)
   set_deadline(ref, job)
   emit(ref, job, kind, a, b, c, tail)
+  defer('ZADD', K.done .. letter, string.sub(job.n, 1, -4), ref)
   -- Nobody hears of it any more.
-  job.w = nil
+  job.w = ''
   write_tomb(ref, job)
 end
 
@@ -88,18 +84,19 @@ local function expire_job(ref, job)
 end
 
 local function end_failed(ref, job, err)
-  set_error(ref, job, err)
+  job.er = err
   end_job(ref, job, 'f', 'job_failed', job.lw, err)
 end
 
 -- The attempt failed: back-off while attempts are left, else the job failed. The lease is over already.
 -- `jitter` is a factor around 1 that the hub draws: Redis's own random numbers are the same in every script.
 local function attempt_failed(ref, job, err, retryable, jitter)
-  if not retryable or job.at >= (job.ma or MAX_ATTEMPTS) then
+  local at = tonumber(job.at)
+  if not retryable or at >= (job.ma or MAX_ATTEMPTS) then
     return end_failed(ref, job, err)
   end
-  set_error(ref, job, err)
-  local wait = math.min(600000, (job.bo or BACKOFF_MS) * 2 ^ math.min(job.at - 1, 30)) * jitter
+  job.er = err
+  local wait = math.min(600000, (job.bo or BACKOFF_MS) * 2 ^ math.min(at - 1, 30)) * jitter
   local run_at = now + math.min(600000, math.floor(wait))
   schedule(ref, job, run_at)
   job.sn = emit(ref, job, 'job_retrying', run_at, job.ma or MAX_ATTEMPTS, err)
@@ -111,29 +108,37 @@ end
 -- Back into the queue without counting the attempt: the worker did the job no harm.
 local function give_back(ref, job, how)
   end_lease(job, how)
-  job.at = job.at - 1
+  job.at = digits(job.at - 1)
   enqueue(ref, job, how)
 end
 
 local function crashed_on(job, worker)
-  local workers = job.xc or {}
+  local crashes = 0
   job.xn = nil
-  for _, other in ipairs(workers) do
+  for other in string.gmatch(job.xc or '', '%S+') do
+    crashes = crashes + 1
     if other == worker then
-      return #workers
+      worker = nil
     end
   end
-  workers[#workers + 1] = worker
-  job.xc = workers
-  job.xn = 1
-  return #workers
+  if worker then
+    job.xc = job.xc and job.xc .. ' ' .. worker or worker
+    job.xn = '1'
+    crashes = crashes + 1
+  end
+  return crashes
+end
+
+-- Did the worker show that it has the job?
+local function has_sign(job)
+  return job.si or job.tn ~= ''
 end
 
 -- The lease was lost without a word. `how`: lease_expired (it stays present until somebody else is assigned), or
 -- unnamed (the machine registered without it: it is over).
 local function lose_lease(ref, job, how)
-  local sign, stopped = job.si, job.sp
-  local undelivered = not sign
+  local stopped = job.sp
+  local undelivered = not has_sign(job)
   if how == 'unnamed' or job.cr or stopped then
     end_lease(job, undelivered and 'undelivered' or 'lease_expired')
   end
@@ -143,19 +148,19 @@ local function lose_lease(ref, job, how)
     return attempt_failed(ref, job, STOPPED[stopped], true, 1)
   elseif undelivered then
     job.lx = not job.lo and 'u' or nil
-    job.at = job.at - 1
+    job.at = digits(job.at - 1)
     return enqueue(ref, job, 'undelivered')
   end
   local crashes = crashed_on(job, job.lw)
   if crashes >= POISON_AFTER then
     end_lease(job, 'lease_expired')
     return end_failed(ref, job, POISON)
-  elseif job.at >= (job.ma or MAX_ATTEMPTS) then
+  elseif tonumber(job.at) >= (job.ma or MAX_ATTEMPTS) then
     end_lease(job, 'lease_expired')
     return end_failed(ref, job, LEASE_EXPIRED)
   end
   job.lx = not job.lo and 'c' or nil
-  set_error(ref, job, LEASE_EXPIRED)
+  job.er = LEASE_EXPIRED
   enqueue(ref, job, 'lease_expired')
 end
 
@@ -171,22 +176,25 @@ local function take_back(ref, job)
   leave_index(ref, job)
   if job.lx == 'c' then
     if job.xn then
-      table.remove(job.xc)
+      job.xc = string.match(job.xc, '^(.*) %S+$')
     end
-    clear_error(ref, job)
+    job.er = nil
   end
   job.lx = nil
-  job.at = tonumber(string.match(job.l, '^%d+'))
+  job.at = string.match(job.l, '^%d+')
   job.ix = 'l'
   redis.call('ZADD', K.leases, now + LEASE_MS, ref)
   if not slot_taken(job) then
     local key, field = slot_of(job.lw)
     redis.call('HSET', key, field, job.l .. ' ' .. ref)
   end
-  if job.ta then
+  -- The event is told again; the times stay.
+  if job.tn ~= '' then
+    job.ta = job.ta or ms_of(job.tn)
     set_state(job, 'p')
     job.tn = emit(ref, job, 'job_started', job.lw)
   else
+    job.aa = assigned_at(job)
     set_state(job, 'a')
     job.an = emit(ref, job, 'job_assigned', job.lw)
   end
@@ -205,10 +213,12 @@ local function may_hold(ref, job, lease)
   return true
 end
 
--- The worker names the lease, or speaks under it: true if anything of the record changed.
+-- The worker names the lease: true if anything of the record changed.
 local function hold_lease(ref, job)
-  local changed = not job.si
-  job.si = 1
+  local changed = not has_sign(job)
+  if changed then
+    job.si = '1'
+  end
   if job.lx then
     take_back(ref, job)
     changed = true
@@ -216,11 +226,20 @@ local function hold_lease(ref, job)
   return changed
 end
 
--- The first sign of work.
+-- The worker is at work: true if that is new.
 local function start_job(ref, job)
-  if job.st == 'a' then
-    set_state(job, 'p')
-    job.ta = now
-    job.tn = emit(ref, job, 'job_started', job.lw)
+  local back = job.lx ~= nil
+  if back then
+    take_back(ref, job)
   end
+  if job.st ~= 'a' then
+    return back
+  end
+  set_state(job, 'p')
+  job.tn = emit(ref, job, 'job_started', job.lw)
+  if job.more then
+    -- A start is a sign of its own.
+    job.si = nil
+  end
+  return true
 end

@@ -10,7 +10,7 @@ local function leave_index(ref, job)
   elseif job.ix == 'l' then
     defer('ZREM', K.leases, ref)
   end
-  job.ix = nil
+  job.ix = ''
 end
 
 -- The next moment at which the job itself asks for attention, or nil.
@@ -24,10 +24,10 @@ local function next_deadline(job)
   if job.gr then
     by(job.gr)
   elseif job.ix == 'l' then
-    if job.ro then by(job.aa + job.ro) end
-    if job.po then by((job.ac or job.aa) + job.po) end
-  elseif job.so and (job.at or 0) == 0 then
-    by(math.max(job.ca, job.ra or 0) + job.so)
+    if job.ro then by(assigned_at(job) + job.ro) end
+    if job.po then by((job.ac or assigned_at(job)) + job.po) end
+  elseif job.so and job.at == '0' then
+    by(math.max(tonumber(job.ca), job.ra or 0) + job.so)
   end
   return at
 end
@@ -39,11 +39,16 @@ local function set_deadline(ref, job)
   local at = not ENDED[job.st] and next_deadline(job)
   if at then
     redis.call('ZADD', K.deadlines, at, ref)
-    job.dl = 1
+    job.dl = '1'
   elseif job.dl then
     redis.call('ZREM', K.deadlines, ref)
     job.dl = nil
   end
+end
+
+-- How urgent a job is that arrived then: lower is sooner. A level of priority is worth AGING_US of waiting.
+local function score_of(job, arrival)
+  return digits(job.pr == '' and arrival or arrival - tonumber(job.pr) * AGING_US)
 end
 
 local woken = {}
@@ -51,30 +56,31 @@ local woken = {}
 local function wake(signature, reason)
   if not woken[signature] then
     woken[signature] = true
-    if reason ~= 'submitted' then
+    if reason ~= '' then
       effects[#effects + 1] = 'wake\n' .. signature
     end
   end
 end
 
 -- Puts a job into its queue, at its own place if it had one before. Every hub that may have an idle slot hears of it.
--- `place` if the caller puts it there and knows where that is.
+-- `reason`: '' if it is new. `place` if the caller puts it there and knows where that is.
 local function enqueue(ref, job, reason, place)
   leave_index(ref, job)
   set_state(job, 'q')
   job.ix = 'q'
-  job.qa = now
   job.qr = reason
-  job.sc = job.sc or next_arrival() - (job.pr or 0) * AGING_US
+  if job.sc == '' then
+    job.sc = score_of(job, next_arrival())
+  end
   if not place then
-    redis.call('ZADD', K.queue .. job.sg, digits(job.sc), ref)
+    redis.call('ZADD', K.queue .. job.sg, job.sc, ref)
     place = redis.call('ZRANK', K.queue .. job.sg, ref) + 1
   end
   if place == 1 then
     head_improved(job.sg)
   end
   set_deadline(ref, job)
-  job.qn = emit(ref, job, 'job_queued', place, reason)
+  job.qn = emit(ref, job, 'job_queued', place, reason ~= '' and reason or 'submitted')
   wake(job.sg, reason)
   return place
 end
@@ -99,6 +105,7 @@ end
 
 -- The end of every script that changes jobs.
 local function finish_script(reply)
+  write_jobs()
   write_deferred()
   save_clock()
   save_counts()

@@ -2,8 +2,3 @@
 local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2] + 1000 * tonumber(redis.call('GET', 'test_offset_ms') or 0)
 local now = math.floor(now_us / 1000)
-
-local function digits(number)
-  return string.format('%d', number)
-end
-local now_text = digits(now)
