@@ -123,8 +123,8 @@ describe('a job costs Redis', () => {
     const each = (bytes: { read: number; written: number } | undefined) =>
       [bytes?.read, bytes?.written].map(all => Math.ceil((all ?? Number.NaN) / BATCH));
     expect([submit, claimed, start].map(each)).toEqual([
-      [1223, 61],
-      [75, 107],
+      [1149, 6],
+      [75, 73],
       [92, 89],
     ]);
     expect(each(ended)[0]).toBe(96);
@@ -138,6 +138,6 @@ describe('a job costs Redis', () => {
       await act();
       sizes.push(await redis.hstrlen(keyOf(0, 'jobs'), ref));
     }
-    expect(sizes).toEqual([179, 228, 257]);
+    expect(sizes).toEqual([131, 179, 164]);
   });
 });

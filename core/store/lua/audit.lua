@@ -7,6 +7,8 @@
 -- ARGV  hub, what, then: for `jobs` refs; for `index` the key and refs that were in it; for `machines` their ids; for
 --       `sums` nothing
 -- REPLY a sentence for each thing that is wrong
+local STATES = { s = 'scheduled', q = 'queued', a = 'assigned', p = 'processing',
+                 c = 'completed', f = 'failed', x = 'cancelled', e = 'expired' }
 local STATES_OF_INDEX = { q = 'q', s = 's', l = 'ap', d = 'cfxe' }
 local problems = {}
 local function tell(...)

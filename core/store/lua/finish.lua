@@ -10,7 +10,6 @@
 --       of when it could have begun, and of when it was assigned; ms of the time}
 local STRIDE = 7
 local JITTER = tonumber(ARGV[2])
-local OUTCOME = { x = 'cancelled', r = 'released', j = 'rejected', u = 'undelivered' }
 
 local function accepted(job, kind)
   job.tt = kind
@@ -42,18 +41,19 @@ local function complete(ref, job, result)
     end_lease(job, 'completed')
     job.lo, job.la, job.er, job.pg = nil, nil, nil, nil
   end
-  end_job(ref, job, 'c', 'job_completed', job.lw, since, assigned, '\n' .. result)
+  end_job(ref, job, 'c', 'job_completed', job.lw, since, assigned, result)
   defer('HSET', K.results, ref, result)
   return 'ok ' .. since .. ' ' .. assigned
 end
 
 -- A lease that ran out has put its job back already; a crash that was counted stays counted.
 local function hand_back(ref, job, kind)
+  local how = kind == 'x' and 'cancelled' or kind == 'r' and 'released' or kind == 'j' and 'rejected' or 'undelivered'
   if job.lx then
-    end_lease(job, OUTCOME[kind])
+    end_lease(job, how)
     set_deadline(ref, job)
   else
-    give_back(ref, job, kind == 'x' and 'released' or OUTCOME[kind])
+    give_back(ref, job, kind == 'x' and 'released' or how)
   end
   return accepted(job, kind)
 end
@@ -74,7 +74,7 @@ local function finish_present(ref, job, kind, payload, retryable)
   end
   end_lease(job, stopped or 'failed')
   local answer = accepted(job, kind)
-  attempt_failed(ref, job, STOPPED[stopped] or payload, stopped ~= nil or retryable == '1', JITTER)
+  attempt_failed(ref, job, stopped and error_of_stop(stopped) or payload, stopped ~= nil or retryable == '1', JITTER)
   return answer
 end
 

@@ -39,7 +39,7 @@ local function end_grace(ref, job)
   end
   local stopped = job.sp
   end_lease(job, stopped)
-  attempt_failed(ref, job, STOPPED[stopped], true, JITTER)
+  attempt_failed(ref, job, error_of_stop(stopped), true, JITTER)
 end
 
 local function stop(ref, job)

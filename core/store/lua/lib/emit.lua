@@ -6,9 +6,15 @@
 local ME = ARGV[1]
 local effects = {}
 
--- How much a hub wants to know of a job: 1 its end, 2 the default, 3 all.
-local NEED = { job_queued = 3, job_scheduled = 3, job_assigned = 3, job_completed = 1, job_failed = 1,
-               job_cancelled = 1, job_expired = 1 }
+-- Who hears of this kind of event: level 1 wants a job's end, 2 the default, 3 all.
+local function level_for(kind)
+  if kind == 'job_completed' or kind == 'job_failed' or kind == 'job_cancelled' or kind == 'job_expired' then
+    return 1
+  elseif kind == 'job_queued' or kind == 'job_scheduled' or kind == 'job_assigned' then
+    return 3
+  end
+  return 2
+end
 
 -- `tail` is for the others: the result of a job, which the hub that runs the script has at hand.
 local for_others = {}
@@ -17,7 +23,7 @@ local function send(hub, text, tail)
     effects[#effects + 1] = text
   else
     local texts = for_others[hub] or {}
-    texts[#texts + 1] = text .. (tail or '')
+    texts[#texts + 1] = tail and text .. '\n' .. tail or text
     for_others[hub] = texts
   end
 end
@@ -30,28 +36,29 @@ local function tell_others()
 end
 
 -- The hubs that want to hear of this kind of event, each once. Jobs of one call mostly have the same watchers.
-local known_listeners = { {}, {}, {} }
+local known_listeners = {}
+local monitors
 local function listeners(job, kind)
-  local need = NEED[kind] or 2
-  local watching = job.w
-  local hubs = known_listeners[need][watching]
-  if hubs then
-    return hubs
+  local watching, need = job.w, level_for(kind)
+  local known = known_listeners[watching] or {}
+  known_listeners[watching] = known
+  if known[need] then
+    return known[need]
   end
-  local seen = {}
-  hubs = {}
+  local hubs, seen = {}, {}
   for level, hub in string.gmatch(watching, '(%d)([^,]+)') do
     if tonumber(level) >= need then
       hubs[#hubs + 1] = hub
       seen[hub] = true
     end
   end
-  for _, hub in ipairs(redis.call('SMEMBERS', K.monitors)) do
+  monitors = monitors or redis.call('SMEMBERS', K.monitors)
+  for _, hub in ipairs(monitors) do
     if not seen[hub] then
       hubs[#hubs + 1] = hub
     end
   end
-  known_listeners[need][watching] = hubs
+  known[need] = hubs
   return hubs
 end
 

@@ -29,33 +29,33 @@
 --   gr when the grace of a stop ends   ac last activity (progress timeouts only)   dl 1: it has an entry in deadlines
 --   er last error, JSON   xc workers it crashed on   xn 1: the last crash was its worker's first
 --   pg pm pt progress, its message, when written   oi ob next output, bytes kept
-local STATES = { s = 'scheduled', q = 'queued', a = 'assigned', p = 'processing',
-                 c = 'completed', f = 'failed', x = 'cancelled', e = 'expired' }
+-- The states are scheduled, queued, assigned, processing, completed, failed, cancelled (x) and expired.
 local ENDED = { c = true, f = true, x = true, e = true }
 local MAX_ATTEMPTS = 3
 local BACKOFF_MS = 1000
 local HISTORY_MAX = 20
 
-local USUAL = string.rep('s', 19)
-local NUMBERS = { 'ma', 'bo', 'so', 'ro', 'po', 'ra', 'cr', 'aa', 'ta', 'la', 'gr', 'ac', 'pt', 'oi', 'ob' }
-local WORDS = { 'rf', 'cw', 'sn', 'cn', 'lx', 'lo', 'tt', 'lc', 'si', 'sp', 'dl', 'er', 'xc', 'xn', 'pg', 'pm' }
-local IS_NUMBER = {}
-for _, name in ipairs(NUMBERS) do
-  IS_NUMBER[name] = true
-end
+local USUAL = 'sssssssssssssssssss'
+-- Of the rarer fields.
+local NUMBERS = 'ma bo so ro po ra cr aa ta la gr ac pt oi ob'
 
 -- The rarer fields from their lines.
 local function read_fields(job, lines)
   for name, value in string.gmatch(lines, '\n(%l%l)([^\n]*)') do
-    job[name] = IS_NUMBER[name] and tonumber(value) or value
+    job[name] = string.find(NUMBERS, name, 1, true) and tonumber(value) or value
   end
 end
 
--- `more` tells whether a job has rarer fields: it is set with the first of them.
+-- `more` lists the rarer fields that a job has got, so that only those are looked for; false if none.
 local RARER = {
   __newindex = function(job, name, value)
     if value ~= nil then
-      job.more = true
+      local more = job.more or {}
+      if not more[name] then
+        more[name] = true
+        more[#more + 1] = name
+      end
+      job.more = more
       rawset(job, name, value)
     end
   end,
@@ -74,14 +74,10 @@ end
 
 local function write_fields(job)
   local lines = ''
-  for _, name in ipairs(NUMBERS) do
-    if job[name] then
-      lines = lines .. '\n' .. name .. digits(job[name])
-    end
-  end
-  for _, name in ipairs(WORDS) do
-    if job[name] then
-      lines = lines .. '\n' .. name .. job[name]
+  for _, name in ipairs(job.more) do
+    local value = job[name]
+    if value then
+      lines = lines .. '\n' .. name .. (type(value) == 'number' and digits(value) or value)
     end
   end
   return lines
@@ -179,7 +175,7 @@ end
 
 -- Is it a worker of this machine?
 local function is_of(worker, machine)
-  return string.find(worker, machine .. ':gpu', 1, true) == 1
+  return string.sub(worker, 1, #machine) == machine and string.sub(worker, #machine + 1, #machine + 4) == ':gpu'
 end
 
 -- What became of a lease: the entry that names it (the job itself for its last one), or nil.

@@ -15,8 +15,10 @@ local function defer(command, key, a, b)
 end
 
 local function write_deferred()
-  for i = 1, #order do
-    redis.call(unpack(order[i]))
+  if #order > 0 then
+    for i = 1, #order do
+      redis.call(unpack(order[i]))
+    end
+    later, order = {}, {}
   end
-  later, order = {}, {}
 end

@@ -3,10 +3,13 @@
 
 local LEASE_EXPIRED = '{"code":"lease_expired","message":"the worker went silent and its lease ran out","retryable":true}'
 local POISON = '{"code":"poison","message":"it went down with several workers","retryable":false}'
-local STOPPED = {
-  timeout = '{"code":"timeout","message":"the attempt took longer than run_timeout_ms","retryable":true}',
-  progress_timeout = '{"code":"progress_timeout","message":"nothing was heard of the job for progress_timeout_ms","retryable":true}',
-}
+local TIMEOUT = '{"code":"timeout","message":"the attempt took longer than run_timeout_ms","retryable":true}'
+local SILENCE = '{"code":"progress_timeout","message":"nothing was heard of the job for progress_timeout_ms","retryable":true}'
+
+-- The error of an attempt that was stopped.
+local function error_of_stop(why)
+  return why == 'timeout' and TIMEOUT or SILENCE
+end
 
 local function slot_of(worker)
   local machine, index = string.match(worker, '^(.*):gpu(%d+)$')
@@ -145,7 +148,7 @@ local function lose_lease(ref, job, how)
   if job.cr then
     return end_cancelled(ref, job)
   elseif stopped then
-    return attempt_failed(ref, job, STOPPED[stopped], true, 1)
+    return attempt_failed(ref, job, error_of_stop(stopped), true, 1)
   elseif undelivered then
     job.lx = not job.lo and 'u' or nil
     job.at = digits(job.at - 1)
