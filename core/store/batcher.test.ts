@@ -20,7 +20,7 @@ function batcher(durability: object = { waits: false }) {
     run: (kind: string, args: string[]) =>
       new Promise((resolve, reject) => {
         const names = args.slice(1);
-        calls.push({ kind, names, answer: () => resolve([names, []]), fail: reject });
+        calls.push({ kind, names, answer: () => resolve([[names], []]), fail: reject });
       }),
   };
   const head = () => ['hub'];

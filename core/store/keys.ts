@@ -88,8 +88,8 @@ export const shardTag = (shard: number) => `{gpuhub:${shard}}`;
 export const keyOf = (shard: number, name: KeyName, suffix = '') =>
   `${shardTag(shard)}:${KEYS[name]}${suffix}`;
 
-/** The tenant of a hub without credentials. */
-export const DEFAULT_TENANT = 'default';
+/** The tenant of a hub without credentials. It has no name here, where it would stand four times for each waiting job. */
+const DEFAULT_TENANT = '';
 
 /** How Redis addresses a job. */
 export const refOf = (job_id: string, tenant = DEFAULT_TENANT) => `${tenant}/${job_id}`;

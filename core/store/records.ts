@@ -72,7 +72,14 @@ const msOf = (seq: number) => Math.floor(seq / 1000);
 /** Reads a record, the text that lua/lib/job.lua writes. */
 function readFields(record: string): Fields {
   const [st, , n, , ty, sg, , ci, pr, , ca, , qr, qn, at, l, lw, an, tn, lines] = record.split('\0');
-  const fields: Record<string, unknown> = { st, n: Number(n), ty, sg, pr: Number(pr), ca: Number(ca) };
+  const fields: Record<string, unknown> = {
+    st,
+    n: Number(n),
+    ty,
+    sg,
+    pr: Number(pr),
+    ca: ca === '' ? msOf(Number(n)) : Number(ca),
+  };
   fields['at'] = Number(at);
   fields['qr'] = qr === '' ? 'submitted' : qr;
   const words: [string, string | undefined][] = [
@@ -114,7 +121,7 @@ const ENDED = new Set<Letter>(['c', 'f', 'x', 'e']);
 /** Ended leases from their lines. */
 function readPast(past: string): AttemptRecord[] {
   return past.split('\n').map(line => {
-    const [lease, worker_id, assigned, started, ended, outcome, , , ...error] = line.split(' ') as string[];
+    const [lease, worker_id, assigned, started, ended, outcome, , , ...error] = line.split(' ');
     return {
       attempt: Number.parseInt(lease as string, 10),
       worker_id: worker_id as string,

@@ -68,7 +68,7 @@ test('replica: what is acknowledged is on the replica; without one nothing is, w
   for (let i = 0; i < 20; i++) {
     expect(await client.request(job(`safe-${i}`))).toMatchObject({ type: 'job_accepted' });
     // At once, without waiting for it.
-    expect(await copy.hexists(keyOf(0, 'jobs'), `default/safe-${i}`)).toBe(1);
+    expect(await copy.hexists(keyOf(0, 'jobs'), `/safe-${i}`)).toBe(1);
   }
   await replica.server.kill('SIGSTOP');
   expect(await client.request(job('doubtful'))).toMatchObject({ details: { outcome: 'unknown' } });

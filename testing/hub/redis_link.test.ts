@@ -31,10 +31,7 @@ describe('a link cut after Redis did it and before it said so', () => {
     const job = { type: 'submit_job', job_type: 'x', job_id: 'once', params: {} };
     way.stall('down');
     const asked = client.request(job);
-    await until(
-      'Redis to have it',
-      async () => (await redis.hexists(keyOf(0, 'jobs'), 'default/once')) === 1,
-    );
+    await until('Redis to have it', async () => (await redis.hexists(keyOf(0, 'jobs'), '/once')) === 1);
     way.cutNow();
     way.pass();
     expect(await asked).toMatchObject({ code: 'unavailable', details: { outcome: 'unknown' } });
@@ -89,7 +86,7 @@ describe('a link cut after Redis did it and before it said so', () => {
     way.pass();
     expect(await asked).toMatchObject({ code: 'unavailable', details: { outcome: 'unknown' } });
     const assigned = await machine.next('job_assigned', { timeout_ms: 10_000 });
-    expect(`${assigned['lease_id']} default/once`).toBe(held);
+    expect(`${assigned['lease_id']} /once`).toBe(held);
     expect(await slot()).toBe(held);
   });
 });

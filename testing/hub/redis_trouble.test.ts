@@ -52,7 +52,7 @@ describe('a Redis that refuses', () => {
       params: {},
     });
     expect(refused).toMatchObject({ code: 'unavailable', details: { outcome: 'none' } });
-    expect(await redis.hexists(keyOf(0, 'jobs'), 'default/late')).toBe(0);
+    expect(await redis.hexists(keyOf(0, 'jobs'), '/late')).toBe(0);
     expect(await complete(machine, lease, 'in need')).toMatchObject({ type: 'job_ack', accepted: true });
     await redis.config('SET', 'maxmemory', '0');
     await ready();

@@ -105,7 +105,7 @@ local kept_since = digits(now - BODY_KEEP_MS)
 local bodies_of, bodies_for = {}, {}
 local function answer_job(i, ref, job)
   local place = (i - 2) / STRIDE + 1
-  if job.hb ~= ME or job.ca <= kept_since then
+  if job.hb ~= MARK or job.ca <= kept_since then
     bodies_of[#bodies_of + 1] = ref
     bodies_for[#bodies_for + 1] = place
   end

@@ -35,7 +35,7 @@ local function waited_since(job)
 end
 
 local function complete(ref, job, result)
-  local since, assigned = waited_since(job), job.aa and digits(job.aa) or string.sub(job.an, 1, -4)
+  local since, assigned = waited_since(job), job.aa and digits(job.aa) or ms_text(job.an)
   if job.more then
     -- Its state says how the lease ended.
     end_lease(job, 'completed')

@@ -85,7 +85,7 @@ local function new_job(i)
   local level = ARGV[i + 4]
   local job = { st = '', ix = '', n = '', w = level ~= '0' and level .. ME or '', ty = ARGV[i + 7], sg = ARGV[i + 2],
                 fp = ARGV[i + 8], ci = ARGV[i + 9], pr = ARGV[i + 10], sc = '', ca = now_text,
-                hb = ARGV[i + 6] == '1' and ME or '', qr = '', qn = '', at = '0', l = '', lw = '', an = '', tn = '', more = false }
+                hb = ARGV[i + 6] == '1' and MARK or '', qr = '', qn = '', at = '0', l = '', lw = '', an = '', tn = '', more = false }
   setmetatable(job, RARER)
   if ARGV[i + 11] ~= '' then
     read_fields(job, ARGV[i + 11])

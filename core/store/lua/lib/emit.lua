@@ -4,6 +4,8 @@
 -- their own channels, with the character 30 between them, which is in no JSON either. Pub/sub is a hint: the truth is
 -- the record with its seq.
 local ME = ARGV[1]
+-- Short enough for each record. A hub that takes another's for its own asks Redis for a body it has not kept.
+local MARK = string.sub(ME, -4)
 local effects = {}
 
 -- Who hears of this kind of event: level 1 wants a job's end, 2 the default, 3 all.

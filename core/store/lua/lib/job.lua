@@ -12,7 +12,8 @@
 -- has, by position, each with a NUL behind it, as text, '' for none:
 --   st state letter and ix index it lies in: q queue, s scheduled, l leases, d done   n seq   w watching hubs
 --   ty job type   sg signature   fp fingerprint of the content   ci client_id   pr priority, '' for 0   sc score
---   ca created_at   hb the hub that keeps the body since it accepted the job, until the first claim
+--   ca created_at ('' while that is when the last event was)
+--   hb mark of the hub that keeps the body since it accepted the job, until the first claim
 --   qr qn why it was last queued ('' submitted), and with which seq ('' while queued: the last one)
 --   at attempts counted   l lease   lw its worker   an tn seq of the last job_assigned, job_started
 -- The ms of an event are its seq without the last three digits.
@@ -39,6 +40,15 @@ local USUAL = 'sssssssssssssssssss'
 -- Of the rarer fields.
 local NUMBERS = 'ma bo so ro po ra cr aa ta la gr ac pt oi ob'
 
+-- ms of a seq.
+local function ms_text(seq)
+  return string.sub(seq, 1, -4)
+end
+
+local function ms_of(seq)
+  return tonumber(ms_text(seq))
+end
+
 -- The rarer fields from their lines.
 local function read_fields(job, lines)
   for name, value in string.gmatch(lines, '\n(%l%l)([^\n]*)') do
@@ -63,8 +73,8 @@ local RARER = {
 
 local function parse(text)
   local st, ix, n, w, ty, sg, fp, ci, pr, sc, ca, hb, qr, qn, at, l, lw, an, tn, lines = struct.unpack(USUAL, text)
-  local job = { st = st, ix = ix, n = n, w = w, ty = ty, sg = sg, fp = fp, ci = ci, pr = pr, sc = sc, ca = ca, hb = hb,
-                qr = qr, qn = st == 'q' and n or qn, at = at, l = l, lw = lw, an = an, tn = tn, more = false }
+  local job = { st = st, ix = ix, n = n, w = w, ty = ty, sg = sg, fp = fp, ci = ci, pr = pr, sc = sc,
+                ca = ca == '' and ms_text(n) or ca, hb = hb, qr = qr, qn = st == 'q' and n or qn, at = at, l = l, lw = lw, an = an, tn = tn, more = false }
   setmetatable(job, RARER)
   if lines <= #text then
     read_fields(job, string.sub(text, lines))
@@ -85,7 +95,7 @@ end
 
 local function text_of(job)
   return job.st .. '\0' .. job.ix .. '\0' .. job.n .. '\0' .. job.w .. '\0' .. job.ty .. '\0' .. job.sg .. '\0' .. job.fp
-    .. '\0' .. job.ci .. '\0' .. job.pr .. '\0' .. job.sc .. '\0' .. job.ca .. '\0' .. job.hb .. '\0' .. job.qr .. '\0'
+    .. '\0' .. job.ci .. '\0' .. job.pr .. '\0' .. job.sc .. '\0' .. (job.ca == ms_text(job.n) and '' or job.ca) .. '\0' .. job.hb .. '\0' .. job.qr .. '\0'
     .. (job.st == 'q' and '' or job.qn) .. '\0' .. job.at .. '\0' .. job.l .. '\0' .. job.lw .. '\0' .. job.an .. '\0'
     .. job.tn .. '\0' .. (job.more and write_fields(job) or '')
 end
@@ -129,11 +139,6 @@ local function write_jobs()
     local ref = changed_refs[i]
     defer('HSET', K.jobs, ref, text_of(jobs[ref]))
   end
-end
-
--- ms of a seq.
-local function ms_of(seq)
-  return tonumber(string.sub(seq, 1, -4))
 end
 
 local function assigned_at(job)

@@ -69,7 +69,7 @@ local function end_job(ref, job, letter, kind, a, b, c, tail)
   job.ix = 'd'
   set_deadline(ref, job)
   emit(ref, job, kind, a, b, c, tail)
-  defer('ZADD', K.done .. letter, string.sub(job.n, 1, -4), ref)
+  defer('ZADD', K.done .. letter, ms_text(job.n), ref)
   -- Nobody hears of it any more.
   job.w = ''
   write_tomb(ref, job)
