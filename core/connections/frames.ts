@@ -31,9 +31,11 @@ export function framesOf(texts: string[]): Buffer {
   for (const length of lengths) total += headerBytes(length) + length;
   const buffer = Buffer.allocUnsafe(total);
   let at = 0;
-  texts.forEach((text, i) => {
-    at = writeHeader(buffer, at, lengths[i] as number);
-    at += buffer.write(text, at, 'utf8');
-  });
+  for (let i = 0; i < texts.length; i++) {
+    const [text, length] = [texts[i] as string, lengths[i] as number];
+    at = writeHeader(buffer, at, length);
+    // As many bytes as characters: ASCII, which is copied as it is.
+    at += buffer.write(text, at, length, length === text.length ? 'latin1' : 'utf8');
+  }
   return buffer;
 }
