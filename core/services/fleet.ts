@@ -47,8 +47,8 @@ export class Fleet {
   readonly #registering = new Map<string, { count: number; orders: Effect[] }>();
   /** Part of each fence, so that claims from before a registration do not pass for claims after it. */
   #registrations = 0;
-  /** Slots whose record changed since it was last told. */
-  readonly #changed = new Map<string, WorkerRecord>();
+  /** Slots that changed since they were last told. */
+  readonly #changed = new Set<Slot>();
   readonly #onChange: ((change: WorkerChange, record: WorkerRecord, reason?: string) => void)[] = [];
 
   constructor(
@@ -106,11 +106,11 @@ export class Fleet {
     return rejections;
   }
 
-  /** The records that changed since the last call. */
+  /** The records that changed since the last call, as they are now. Of machines that left, others have told. */
   takeChanged(): WorkerRecord[] {
-    const records = [...this.#changed.values()];
+    const slots = [...this.#changed].filter(slot => !slot.machine.gone);
     this.#changed.clear();
-    return records;
+    return slots.map(slot => slot.record(this.#store.hub_id));
   }
 
   machineOf(connection: Connection): Machine | undefined {
@@ -323,7 +323,6 @@ export class Fleet {
     // It may be back already, here or elsewhere: then its records are the newer ones.
     if (this.#machines.has(machine.machine_id)) return;
     for (const slot of machine.slots.values()) {
-      this.#changed.delete(slot.worker_id);
       this.#emit('disconnected', slot.record(null), 'connection lost');
     }
     const records = [...machine.slots.values()];
@@ -524,6 +523,8 @@ export class Fleet {
   }
 
   #effect(effect: Effect): void {
+    // Most are events of jobs, which concern no machine.
+    if (effect.kind === 'event') return;
     const registering = this.#registering.get(machineOf(effect) ?? '');
     if (registering) {
       registering.orders.push(effect);
@@ -584,9 +585,8 @@ export class Fleet {
 
   #tell(change: 'connected' | 'updated', slot: Slot): void {
     if (slot.machine.gone) return;
-    const record = slot.record(this.#store.hub_id);
-    this.#changed.set(slot.worker_id, record);
-    if (change === 'connected') this.#emit(change, record);
+    this.#changed.add(slot);
+    if (change === 'connected') this.#emit(change, slot.record(this.#store.hub_id));
   }
 
   #emit(change: WorkerChange, record: WorkerRecord, reason?: string): void {
