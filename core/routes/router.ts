@@ -19,7 +19,7 @@ const BAD = new Set(['invalid_json', 'unknown_type', 'invalid_message']);
 
 /** Reads frames, calls their handlers, answers errors, and closes peers that send nothing but nonsense. */
 export class Router {
-  readonly #routes: Routes;
+  readonly #handlers: Record<Role, ReadonlyMap<string, Handler<unknown>>>;
   readonly #config: Config;
   readonly #log: Log;
   /** What must hold before a message of a role is read, e.g. registration. */
@@ -31,23 +31,29 @@ export class Router {
     log: Log,
     before: (connection: Connection, type: string) => void,
   ) {
-    this.#routes = routes;
+    const byType = (handlers: object) => new Map<string, Handler<unknown>>(Object.entries(handlers));
+    this.#handlers = {
+      client: byType(routes.client),
+      worker: byType(routes.worker),
+      monitor: byType(routes.monitor),
+    };
     this.#config = config;
     this.#log = log;
     this.#before = before;
   }
 
   frame(connection: Connection, text: string): void {
-    if (connection.busy) {
-      // What follows a registration is read after it.
-      const busy: Promise<void> = connection.busy.then(() => {
-        if (connection.busy === busy) connection.busy = undefined;
-        this.#read(connection, text);
-      });
-      connection.busy = busy;
-      return;
-    }
-    this.#read(connection, text);
+    if (connection.busy) this.#readAfter(connection.busy, connection, text);
+    else this.#read(connection, text);
+  }
+
+  /** What follows a registration is read after it. */
+  #readAfter(before: Promise<void>, connection: Connection, text: string): void {
+    const busy: Promise<void> = before.then(() => {
+      if (connection.busy === busy) connection.busy = undefined;
+      this.#read(connection, text);
+    });
+    connection.busy = busy;
   }
 
   #read(connection: Connection, text: string): void {
@@ -55,18 +61,19 @@ export class Router {
     let frame: Frame | undefined;
     try {
       frame = parseFrame(text);
-      const handlers = this.#routes[connection.role] as unknown as Record<string, Handler<unknown>>;
-      if (Object.hasOwn(handlers, frame.type)) this.#before(connection, frame.type);
+      const handler = this.#handlers[connection.role].get(frame.type);
+      if (handler) this.#before(connection, frame.type);
       const message = decode(connection.role, frame);
       connection.bad_frames = 0;
-      const handler = handlers[frame.type] as Handler<unknown>;
-      const { request_id } = frame;
-      handler(connection, message, frame)?.catch((error: unknown) =>
-        this.fail(connection, request_id, error),
-      );
+      const answering = (handler as Handler<unknown>)(connection, message, frame);
+      if (answering) this.#follow(answering, connection, frame.request_id);
     } catch (error) {
       this.fail(connection, frame?.request_id, error);
     }
+  }
+
+  #follow(answering: Promise<void>, connection: Connection, request_id: string | undefined): void {
+    answering.catch((error: unknown) => this.fail(connection, request_id, error));
   }
 
   fail(connection: Connection, request_id: string | undefined, error: unknown): void {
