@@ -4,7 +4,7 @@ import type { Log } from '../log.ts';
 import { refOf } from '../store/keys.ts';
 import type { Broadcaster } from '../services/broadcaster.ts';
 import type { Accepted } from '../services/jobs.ts';
-import { type CommonServices, commonRoutes, reply } from './common.ts';
+import { type CommonServices, commonRoutes, reply, replyText } from './common.ts';
 import { ClientListener, errorBody } from './peer.ts';
 import type { Handlers, Router } from './router.ts';
 import { HubError } from '../errors.ts';
@@ -39,9 +39,11 @@ export function clientRoutes(services: ClientServices): Handlers<'client'> {
     // -> job_accepted | error
     submit_job: (connection, message, frame) => {
       const by = { client_id: connection.client_id, listener: listenerOf(connection) };
+      // Not the message itself: it would be kept until Redis answers.
+      const { request_id } = message;
       jobs.submit(message, frame, by, (error, accepted) => {
-        if (error) services.router().fail(connection, message.request_id, error);
-        else connection.sendMessage(reply(message, { type: 'job_accepted', ...accepted }));
+        if (error) services.router().fail(connection, request_id, error);
+        else connection.send(acceptedText(accepted as Accepted, request_id));
       });
     },
 
@@ -91,6 +93,13 @@ export function clientRoutes(services: ClientServices): Handlers<'client'> {
       connection.sendMessage(reply(message, { type: 'jobs_unwatched', job_ids: message.job_ids }));
     },
   };
+}
+
+/** Written by hand: it is answered to each job, and nothing in it but warnings needs escapes. */
+function acceptedText(accepted: Accepted, request_id: string | undefined): string {
+  const { job_id, status, duplicate, seq, position, created_at, warnings } = accepted;
+  const told = warnings === undefined ? '' : `,"warnings":${JSON.stringify(warnings)}`;
+  return `{"type":"job_accepted",${replyText({ request_id })}"job_id":"${job_id}","status":"${status}","duplicate":${duplicate},"seq":${seq},"position":${position},"created_at":${created_at}${told}}`;
 }
 
 function idOfBody(body: unknown): { job_id?: string } {

@@ -19,6 +19,10 @@ export interface CommonServices {
 export const reply = (message: { request_id?: string | undefined }, answer: object) =>
   message.request_id === undefined ? answer : { ...answer, request_id: message.request_id };
 
+/** The same as a member of a frame that is written by hand, with its comma. */
+export const replyText = ({ request_id }: { request_id?: string | undefined }) =>
+  request_id === undefined ? '' : `"request_id":${JSON.stringify(request_id)},`;
+
 /** The envelope of a page needs a little room as well. */
 export const pageBytes = (config: Config) => Math.floor(config.MAX_MESSAGE_BYTES * 0.95) - 1024;
 
@@ -47,9 +51,7 @@ export function commonRoutes({
     // -> job | error
     get_job: async (connection, message) => {
       const job = await jobs.get(message.job_id);
-      const { request_id } = message;
-      const id = request_id === undefined ? '' : `"request_id":${JSON.stringify(request_id)},`;
-      connection.send(`{"type":"job",${id}"job":${job.text}}`);
+      connection.send(`{"type":"job",${replyText(message)}"job":${job.text}}`);
     },
 
     // -> jobs

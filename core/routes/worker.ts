@@ -13,7 +13,7 @@ import { refOf } from '../store/keys.ts';
 import { RETRY_AFTER_MS } from '../store/redis_link.ts';
 import type { Finish, Finished, Sign, Store } from '../store/store.ts';
 import { ProgressGate, StaleNotices } from './worker_gates.ts';
-import { reply } from './common.ts';
+import { reply, replyText } from './common.ts';
 import type { Handlers, Router } from './router.ts';
 
 export interface WorkerServices {
@@ -33,7 +33,8 @@ interface LeaseMessage {
   request_id?: string | undefined;
 }
 
-type Terminal = Pick<Finish, 'kind' | 'payload' | 'retryable'>;
+/** @property code of an error, for the log */
+type Terminal = Pick<Finish, 'kind' | 'payload' | 'retryable'> & { code?: string | undefined };
 
 /** Room for the code and the message of an error beside its details. */
 const ERROR_BYTES_MAX = 64 * 1024;
@@ -44,7 +45,12 @@ const namesOf = ({ job_id, lease_id }: LeaseMessage, slot: Slot | undefined) => 
   worker_id: slot?.worker_id,
   attempt: Number.parseInt(lease_id, 10),
 });
-const codeOf = (message: LeaseMessage) => (message as { error?: { code?: string } }).error?.code;
+/** What is needed of a message until Redis answers: not its result, which would be kept meanwhile. */
+const envelopeOf = ({ job_id, lease_id, request_id }: LeaseMessage): LeaseMessage => ({
+  job_id,
+  lease_id,
+  request_id,
+});
 
 export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
   const { config, clock, store, fleet, statistics, traces, log } = services;
@@ -52,15 +58,18 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
   const stale = new StaleNotices();
   const machineOf = (connection: Connection) => fleet.machineOf(connection) as Machine;
 
+  /** Written by hand, as each job has one. Of what is in it only a lease id of the worker's own may need escapes. */
   const ack = (connection: Connection, message: LeaseMessage, accepted: boolean, code: string | null) => {
     const { job_id, lease_id } = message;
-    connection.sendMessage(
-      reply(message, { type: 'job_ack', job_id, lease_id, accepted, ...(code ? { code } : {}) }),
+    const why = code === null ? '' : `,"code":"${code}"`;
+    connection.send(
+      `{"type":"job_ack",${replyText(message)}"job_id":"${job_id}","lease_id":${JSON.stringify(lease_id)},"accepted":${accepted}${why}}`,
     );
   };
 
-  const report = (connection: Connection, message: LeaseMessage, sign: Sign) => {
+  const report = (connection: Connection, reported: LeaseMessage, sign: Sign) => {
     const { machine_id } = machineOf(connection);
+    const message = envelopeOf(reported);
     const { job_id, lease_id } = message;
     store.report({ ref: refOf(job_id), lease_id, machine_id, ...sign }, (error, answer) => {
       if (error) return;
@@ -71,8 +80,10 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
   };
 
   /** The slot is freed in the turn of the message, so that the next claim goes to Redis right behind it. */
-  const finish = (connection: Connection, message: LeaseMessage, { kind, payload, retryable }: Terminal) => {
+  const finish = (connection: Connection, ended: LeaseMessage, terminal: Terminal) => {
+    const { kind, payload, retryable, code } = terminal;
     const machine = machineOf(connection);
+    const message = envelopeOf(ended);
     const { job_id, lease_id } = message;
     progress.forget(lease_id);
     const slot = fleet.slotWith(machine, lease_id);
@@ -87,7 +98,7 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
         }
         ack(connection, message, finished.accepted, finished.code);
         if (finished.code === 'stale_lease') statistics.measures.tallies.fenced += 1;
-        logEnd(message, kind, finished, slot, lease?.trace_id);
+        logEnd(message, { kind, code }, finished, slot, lease?.trace_id);
         if (finished.accepted) traces.ended(ref);
         if (finished.accepted) measure(kind, finished, lease?.signature ?? null);
         if (finished.freed) fleet.free(fleet.slotOf(finished.freed), lease_id);
@@ -108,7 +119,7 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
 
   const logEnd = (
     message: LeaseMessage,
-    kind: Finish['kind'],
+    { kind, code: error }: Pick<Terminal, 'kind' | 'code'>,
     { accepted, code, queued_ms, run_ms }: Finished,
     slot: Slot | undefined,
     trace_id: string | undefined,
@@ -117,7 +128,7 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
     const about = { ...namesOf(message, slot), trace_id };
     if (!accepted) log.debug({ ...about, code }, `job ${kind}: refused`);
     else if (kind === 'completed') log.debug({ ...about, queued_ms, run_ms }, 'job completed');
-    else if (kind === 'failed') log.debug({ ...about, code: codeOf(message) }, 'attempt failed');
+    else if (kind === 'failed') log.debug({ ...about, code: error }, 'attempt failed');
     else log.debug(about, `job ${kind}`);
   };
 
@@ -220,7 +231,8 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
     job_failed: (connection, message) => {
       const most = Math.min(ERROR_BYTES_MAX, config.MAX_RESULT_BYTES);
       const payload = bounded(jsonText(message.error, 'error'), 'error', most);
-      finish(connection, message, { kind: 'failed', payload, retryable: message.error.retryable });
+      const { code, retryable } = message.error;
+      finish(connection, message, { kind: 'failed', payload, retryable, code });
     },
     job_cancelled: (connection, message) =>
       finish(connection, message, { kind: 'cancelled', payload: '', retryable: true }),

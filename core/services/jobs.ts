@@ -108,34 +108,33 @@ export class Jobs {
     const level = by.listener ? levelOf(job.watch) : null;
     const ref = refOf(job_id);
     content.body = this.#traces.withTrace(ref, job.traceparent, content.body);
+    // Until Redis answers the parsed frame must not be kept: hundreds under way are most of what garbage collection copies.
+    const { job_type, priority } = job;
+    const warnings = unknownFields(source.body);
     const began_ms = Date.now();
     const fresh = by.listener !== undefined && !this.#broadcaster.watches(by.listener, ref);
     if (by.listener && level) this.#broadcaster.hold(by.listener, ref, level);
     const answered: Done<Submitted> = (error, submitted) => {
       const fault = error ?? toFault(job_id, submitted.outcome);
-      this.#tell(job, job_id, by, content.body, fault, submitted);
+      this.#tell({ job_type, priority }, job_id, by, content.body, fault, submitted);
       this.#traces.submitted(ref, content.body, began_ms, fault === null ? undefined : codeOf(fault));
       if (fault !== null || !('status' in submitted)) {
         done(fault);
         return this.#release(by, ref, level, fresh);
       }
       if (submitted.outcome === 'new') this.#measures.submitted();
-      const { outcome, ...answer } = submitted;
-      const warnings = unknownFields(source.body);
-      done(null, {
-        job_id,
-        duplicate: outcome === 'duplicate',
-        ...answer,
-        ...(warnings.length > 0 ? { warnings } : {}),
-      });
-      this.#release(by, ref, level, outcome === 'duplicate' && isFinished(answer.status));
+      const { status, seq, position, created_at } = submitted;
+      const duplicate = submitted.outcome === 'duplicate';
+      const accepted = { job_id, status, duplicate, seq, position, created_at };
+      done(null, warnings.length > 0 ? { ...accepted, warnings } : accepted);
+      this.#release(by, ref, level, duplicate && isFinished(status));
     };
     const sent = () => this.#dispatcher.submitted(content.signature, content.definition);
     this.#store.submit(job_id, content, level, answered, content.run_at === '' ? sent : undefined);
   }
 
   #tell(
-    { job_type, priority }: Submission,
+    { job_type, priority }: Pick<Submission, 'job_type' | 'priority'>,
     job_id: string,
     { client_id, retry_of }: Submitter,
     body: string,
