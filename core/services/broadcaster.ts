@@ -11,7 +11,13 @@ export interface Listener {
   lost?(): void;
 }
 
-interface Watch {
+/** One listener's watch on one job. The watches on a job are a chain: nearly all jobs have just one. */
+export interface Watch {
+  readonly listener: Listener;
+  readonly ref: string;
+  /** The others on the same job. */
+  before: Watch | undefined;
+  after: Watch | undefined;
   level: WatchLevel;
   /** Events that must wait for an answer or a replay that belongs before them. */
   held: JobEvent[] | null;
@@ -40,8 +46,9 @@ const indexOf = (event: JobEvent) => Number(/^"index":(\d+)/.exec(event.fields)?
  */
 export class Broadcaster {
   readonly #store: Store;
-  readonly #jobs = new Map<string, Map<Listener, Watch>>();
-  readonly #of = new Map<Listener, Set<string>>();
+  /** The first watch on each job. */
+  readonly #jobs = new Map<string, Watch>();
+  readonly #of = new Map<Listener, Map<string, Watch>>();
 
   constructor(store: Store) {
     this.#store = store;
@@ -51,48 +58,61 @@ export class Broadcaster {
     store.onUp(() => void this.#catchUp());
   }
 
-  /** Sets a watch; its events wait until `open`, so that the answer comes first. */
-  hold(listener: Listener, ref: string, level: WatchLevel): void {
-    let watchers = this.#jobs.get(ref);
-    if (watchers === undefined) this.#jobs.set(ref, (watchers = new Map()));
-    const before = watchers.get(listener);
-    // A new watch of a connection on a job replaces the former one; what was told stays told.
-    if (before) {
-      before.level = level;
-      before.held ??= [];
-      return;
+  /**
+   * Sets a watch; its events wait until `open`, so that the answer comes first. A new watch of a listener on a job
+   * replaces the former one; what was told stays told.
+   */
+  hold(listener: Listener, ref: string, level: WatchLevel): Watch {
+    let of = this.#of.get(listener);
+    if (of === undefined) this.#of.set(listener, (of = new Map()));
+    const former = of.get(ref);
+    if (former) {
+      former.level = level;
+      former.held ??= [];
+      return former;
     }
-    watchers.set(listener, { level, held: [], seq: 0, output: 0 });
-    let refs = this.#of.get(listener);
-    if (refs === undefined) this.#of.set(listener, (refs = new Set()));
-    refs.add(ref);
+    const after = this.#jobs.get(ref);
+    const watch: Watch = { listener, ref, before: undefined, after, level, held: [], seq: 0, output: 0 };
+    if (after) after.before = watch;
+    this.#jobs.set(ref, watch);
+    of.set(ref, watch);
+    return watch;
   }
 
-  /** Lets the events of a watch go out. */
-  open(listener: Listener, ref: string): void {
-    const watch = this.#jobs.get(ref)?.get(listener);
-    if (!watch?.held) return;
+  /** Lets the events of a watch go out. One that was dropped has none. */
+  open(watch: Watch): void {
     const { held } = watch;
+    if (held === null) return;
     watch.held = null;
-    for (const event of held) this.#tell(listener, watch, event, frameOf(event));
+    for (const event of held) this.#tell(watch, event, frameOf(event));
   }
 
   drop(listener: Listener, ref: string): void {
-    const watchers = this.#jobs.get(ref);
-    watchers?.delete(listener);
-    if (watchers?.size === 0) this.#jobs.delete(ref);
-    const refs = this.#of.get(listener);
-    refs?.delete(ref);
-    if (refs?.size === 0) this.#of.delete(listener);
+    const watch = this.#of.get(listener)?.get(ref);
+    if (watch) this.end(watch);
+  }
+
+  /** Nothing more is told to it. */
+  end(watch: Watch): void {
+    const { listener, ref, before, after } = watch;
+    const of = this.#of.get(listener);
+    if (of?.get(ref) !== watch) return;
+    watch.held = null;
+    of.delete(ref);
+    if (of.size === 0) this.#of.delete(listener);
+    if (after) after.before = before;
+    if (before) before.after = after;
+    else if (after) this.#jobs.set(ref, after);
+    else this.#jobs.delete(ref);
   }
 
   /** The listener is gone. */
   dropAll(listener: Listener): void {
-    for (const ref of [...(this.#of.get(listener) ?? [])]) this.drop(listener, ref);
+    for (const watch of [...(this.#of.get(listener)?.values() ?? [])]) this.end(watch);
   }
 
   watches(listener: Listener, ref: string): boolean {
-    return this.#jobs.get(ref)?.has(listener) ?? false;
+    return this.#of.get(listener)?.has(ref) ?? false;
   }
 
   /** How many jobs the listener watches. */
@@ -151,7 +171,7 @@ export class Broadcaster {
 
   /** What was kept, in the order in which it happened, then what came meanwhile. */
   #replay(listener: Listener, job: StoredJob, outputs: StoredOutput[], after_seq: number | undefined): void {
-    const watch = this.#jobs.get(job.ref)?.get(listener);
+    const watch = this.#of.get(listener)?.get(job.ref);
     if (!watch) return;
     const held = watch.held ?? [];
     watch.held = null;
@@ -160,37 +180,45 @@ export class Broadcaster {
     const events = after_seq === undefined ? [] : job.eventsAfter(after_seq);
     const end = events.findIndex(event => event.type === 'job_cancelling' || TERMINAL_EVENTS.has(event.type));
     const before = end < 0 ? events : events.slice(0, end);
-    for (const event of before) this.#tell(listener, watch, event, frameOf(event));
-    this.#replayOutputs(listener, watch, job, outputs);
-    for (const event of end < 0 ? [] : events.slice(end)) this.#tell(listener, watch, event, frameOf(event));
+    for (const event of before) this.#tell(watch, event, frameOf(event));
+    this.#replayOutputs(watch, job, outputs);
+    for (const event of end < 0 ? [] : events.slice(end)) this.#tell(watch, event, frameOf(event));
     watch.output = Math.max(watch.output, job.fields.oi ?? 0);
     watch.seq = Math.max(watch.seq, job.fields.n);
-    if (job.ended) return this.drop(listener, job.ref);
-    for (const event of held) this.#tell(listener, watch, event, frameOf(event));
+    if (job.ended) return this.end(watch);
+    for (const event of held) this.#tell(watch, event, frameOf(event));
   }
 
-  #replayOutputs(listener: Listener, watch: Watch, job: StoredJob, outputs: StoredOutput[]): void {
+  #replayOutputs(watch: Watch, job: StoredJob, outputs: StoredOutput[]): void {
     const d = job.fields;
     const make = (type: EventType, parts: (string | number)[]) =>
       makeEvent(type, job.ref, watch.seq, Math.floor(d.n / 1000), d.at ?? 0, parts);
     for (const { index, data } of outputs) {
       const event = make('job_output', [index, data]);
-      listener.event(event, frameOf(event));
+      watch.listener.event(event, frameOf(event));
       watch.output = index + 1;
     }
   }
 
+  #watchesOn(ref: string): Watch[] {
+    const watches: Watch[] = [];
+    for (let watch = this.#jobs.get(ref); watch; watch = watch.after) watches.push(watch);
+    return watches;
+  }
+
   #deliver(event: JobEvent): void {
-    const watchers = this.#jobs.get(event.ref);
-    if (watchers === undefined) return;
     let frame: string | undefined;
-    for (const [listener, watch] of watchers) {
+    let next: Watch | undefined;
+    for (let watch = this.#jobs.get(event.ref); watch; watch = next) {
+      // It may end as it is told.
+      next = watch.after;
       if (watch.held) watch.held.push(event);
-      else this.#tell(listener, watch, event, (frame ??= frameOf(event)));
+      else this.#tell(watch, event, (frame ??= frameOf(event)));
     }
   }
 
-  #tell(listener: Listener, watch: Watch, event: JobEvent, frame: string): void {
+  #tell(watch: Watch, event: JobEvent, frame: string): void {
+    const { listener } = watch;
     if (UNNUMBERED.has(event.type)) {
       if (event.type === 'job_output') {
         const index = indexOf(event);
@@ -205,7 +233,7 @@ export class Broadcaster {
     // An assignment starts its output anew; not every watcher is told of it before its first sign.
     if (event.type === 'job_assigned' || event.type === 'job_started') watch.output = 0;
     if (wants(watch.level, event.type)) listener.event(event, frame);
-    if (TERMINAL_EVENTS.has(event.type)) this.drop(listener, event.ref);
+    if (TERMINAL_EVENTS.has(event.type)) this.end(watch);
   }
 
   /** Hints may have been missed: tell what the records say happened since. */
@@ -219,20 +247,20 @@ export class Broadcaster {
           this.#lose(refOf(part[at] as string));
           continue;
         }
-        for (const [listener, watch] of [...(this.#jobs.get(job.ref) ?? [])]) {
+        for (const watch of this.#watchesOn(job.ref)) {
           if (watch.held) continue;
-          for (const event of job.eventsAfter(watch.seq)) this.#tell(listener, watch, event, frameOf(event));
+          for (const event of job.eventsAfter(watch.seq)) this.#tell(watch, event, frameOf(event));
         }
       }
     }
   }
 
   #lose(ref: string): void {
-    for (const [listener, watch] of [...(this.#jobs.get(ref) ?? [])]) {
+    for (const watch of this.#watchesOn(ref)) {
       // A submission that is under way may not be there yet.
       if (watch.held) continue;
-      this.drop(listener, ref);
-      listener.lost?.();
+      this.end(watch);
+      watch.listener.lost?.();
     }
   }
 }

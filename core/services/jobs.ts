@@ -6,7 +6,7 @@ import { randomId } from '../random_ids.ts';
 import { refOf } from '../store/keys.ts';
 import { RETRY_AFTER_MS } from '../store/redis_link.ts';
 import { contentOf, type Done, type Store, type StoredJob, type Submitted } from '../store/store.ts';
-import type { Broadcaster, Listener } from './broadcaster.ts';
+import type { Broadcaster, Listener, Watch } from './broadcaster.ts';
 import type { Log } from '../log.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { type JobTraces, traceIdOf } from './job_traces.ts';
@@ -113,21 +113,21 @@ export class Jobs {
     const warnings = unknownFields(source.body);
     const began_ms = Date.now();
     const fresh = by.listener !== undefined && !this.#broadcaster.watches(by.listener, ref);
-    if (by.listener && level) this.#broadcaster.hold(by.listener, ref, level);
+    const watch = by.listener && level ? this.#broadcaster.hold(by.listener, ref, level) : undefined;
     const answered: Done<Submitted> = (error, submitted) => {
       const fault = error ?? toFault(job_id, submitted.outcome);
       this.#tell({ job_type, priority }, job_id, by, content.body, fault, submitted);
       this.#traces.submitted(ref, content.body, began_ms, fault === null ? undefined : codeOf(fault));
       if (fault !== null || !('status' in submitted)) {
         done(fault);
-        return this.#release(by, ref, level, fresh);
+        return this.#release(watch, by, fresh);
       }
       if (submitted.outcome === 'new') this.#measures.submitted();
       const { status, seq, position, created_at } = submitted;
       const duplicate = submitted.outcome === 'duplicate';
       const accepted = { job_id, status, duplicate, seq, position, created_at };
       done(null, warnings.length > 0 ? { ...accepted, warnings } : accepted);
-      this.#release(by, ref, level, duplicate && isFinished(status));
+      this.#release(watch, by, duplicate && isFinished(status));
     };
     const sent = () => this.#dispatcher.submitted(content.signature, content.definition);
     this.#store.submit(job_id, content, level, answered, content.run_at === '' ? sent : undefined);
@@ -149,10 +149,9 @@ export class Jobs {
   }
 
   /** The answer is out: events may follow, unless there is nothing to watch. */
-  #release({ listener, defer }: Submitter, ref: string, level: WatchLevel | null, drop: boolean): void {
-    if (!listener || !level) return;
-    const release = () =>
-      drop ? this.#broadcaster.drop(listener, ref) : this.#broadcaster.open(listener, ref);
+  #release(watch: Watch | undefined, { defer }: Submitter, drop: boolean): void {
+    if (!watch) return;
+    const release = () => (drop ? this.#broadcaster.end(watch) : this.#broadcaster.open(watch));
     if (defer) defer(release);
     else release();
   }
