@@ -22,7 +22,7 @@ const slot = (worker_id: string, more: Partial<WorkerRecord> = {}) =>
 
 /** What is said of a waiting job that needs this, of these slots. */
 async function explain(requirements: object, slots: WorkerRecord[]) {
-  const job = { status: 'queued', packed: { ty: 'image', sg: 's' }, submission: { requirements } };
+  const job = { status: 'queued', fields: { ty: 'image', sg: 's' }, submission: { requirements } };
   let looks = 0;
   const service = new Explain(
     { place: async () => ({ position: 3, waiting: 9 }), paused: async () => [] } as unknown as Store,

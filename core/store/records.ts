@@ -29,17 +29,21 @@ export const LETTER_OF = Object.fromEntries(
   Object.entries(LETTERS).map(([letter, state]) => [state, letter]),
 ) as Record<JobState, Letter>;
 
+/** What each record begins with, in this order. */
+const USUAL = 'st ix n w ty sg fp ci pr sc ca hb qr qn at l lw an tn'.split(' ');
+const NUMBERS = new Set('n pr ca at qn an tn ma ra cr sn cn aa ta la oi'.split(' '));
+
 /** The fields of a job's record; names as in lua/lib/job.lua, which explains them. Seqs and times are numbers here. */
 interface Fields {
   st: Letter;
   n: number;
   ty: string;
   sg: string;
-  pr: number;
-  ci?: string;
   ca: number;
   at: number;
-  qr: string;
+  pr?: number;
+  ci?: string;
+  qr?: string;
   qn?: number;
   l?: string;
   lw?: string;
@@ -65,44 +69,26 @@ interface Fields {
   oi?: number;
 }
 
-const NUMBERS: ReadonlySet<string> = new Set(['ma', 'ra', 'cr', 'sn', 'cn', 'aa', 'ta', 'la', 'oi']);
-
 const msOf = (seq: number) => Math.floor(seq / 1000);
 
-/** Reads a record, the text that lua/lib/job.lua writes. */
+/** Reads a record, the text that lua/lib/job.lua writes; what the record leaves to its seqs and its state is filled in. */
 function readFields(record: string): Fields {
-  const [st, , n, , ty, sg, , ci, pr, , ca, , qr, qn, at, l, lw, an, tn, lines] = record.split('\0');
-  const fields: Record<string, unknown> = {
-    st,
-    n: Number(n),
-    ty,
-    sg,
-    pr: Number(pr),
-    ca: ca === '' ? msOf(Number(n)) : Number(ca),
-  };
-  fields['at'] = Number(at);
-  fields['qr'] = qr === '' ? 'submitted' : qr;
-  const words: [string, string | undefined][] = [
-    ['ci', ci],
-    ['l', l],
-    ['lw', lw],
+  const texts = record.split('\0');
+  const lines = texts[USUAL.length]?.split('\n').slice(1) ?? [];
+  const written: [string, string][] = [
+    ...USUAL.map((name, i): [string, string] => [name, texts[i] ?? '']),
+    ...lines.map((line): [string, string] => [line.slice(0, 2), line.slice(2)]),
   ];
-  for (const [name, word] of words) if (word) fields[name] = word;
-  const seqs: [string, string | undefined][] = [
-    ['qn', st === 'q' ? n : qn],
-    ['an', an],
-    ['tn', tn],
-  ];
-  for (const [name, seq] of seqs) if (seq) fields[name] = Number(seq);
-  for (const line of lines?.split('\n').slice(1) ?? []) {
-    const name = line.slice(0, 2);
-    const value = line.slice(2);
-    fields[name] = NUMBERS.has(name) ? Number(value) : value;
-  }
-  if (fields['st'] === 'c') Object.assign(fields, { lo: 'completed', la: msOf(Number(n)), pg: '1' });
-  if (fields['an'] !== undefined) fields['aa'] ??= msOf(fields['an'] as number);
-  if (fields['tn'] !== undefined) fields['ta'] ??= msOf(fields['tn'] as number);
-  return fields as unknown as Fields;
+  const given = written.filter(([, text]) => text !== '');
+  const fields = Object.fromEntries(
+    given.map(([name, text]) => [name, NUMBERS.has(name) ? Number(text) : text]),
+  ) as unknown as Fields;
+  fields.ca ??= msOf(fields.n);
+  if (fields.st === 'q') fields.qn = fields.n;
+  if (fields.st === 'c') Object.assign(fields, { lo: 'completed', la: msOf(fields.n), pg: '1' });
+  if (fields.an !== undefined) fields.aa ??= msOf(fields.an);
+  if (fields.tn !== undefined) fields.ta ??= msOf(fields.tn);
+  return fields;
 }
 
 /** When the job of this record was last queued (ms); null if it never was. */
@@ -198,7 +184,7 @@ export class StoredJob {
       job_id: idOf(this.ref),
       job_type: d.ty,
       status: this.status,
-      priority: d.pr,
+      priority: d.pr ?? 0,
       requirements: (submission['requirements'] as JobRecord['requirements']) ?? null,
       client_id: d.ci ?? null,
       worker_id: running || this.ended ? (d.lw ?? null) : null,
@@ -286,7 +272,7 @@ export class StoredJob {
         : d.at === 0
           ? make('job_scheduled', d.sn, undefined, [d.ra])
           : make('job_retrying', d.sn, undefined, [d.ra, d.ma ?? MAX_ATTEMPTS_DEFAULT, error]);
-    return [...waited, ...make('job_queued', d.qn, undefined, ['null', d.qr])];
+    return [...waited, ...make('job_queued', d.qn, undefined, ['null', d.qr ?? 'submitted'])];
   }
 
   #endEvents(make: Make): JobEvent[] {
