@@ -3,6 +3,7 @@ import type { Config } from './config.ts';
 import type { Connection } from './connections/connection.ts';
 import { GateServer } from './connections/server.ts';
 import { CLOSE, HubError } from './errors.ts';
+import { makeStringsFast } from './fast_strings.ts';
 import type { Log } from './log.ts';
 import { BATCH_MAX, WATCH_MAX } from './messages/client.ts';
 import { SUBPROTOCOL } from './messages/protocol.ts';
@@ -47,6 +48,7 @@ export class Hub {
 
   /** @param telemetry null for none */
   constructor(config: Config, log: Log, telemetry: Telemetry | null = null) {
+    makeStringsFast();
     this.hub_id = makeHubId();
     this.#config = config;
     this.#log = log.child({ hub_id: this.hub_id });
