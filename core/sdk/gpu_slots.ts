@@ -1,6 +1,6 @@
 import { jobError } from './handler_error.ts';
 import type { JobReports } from './job_reports.ts';
-import { type Ending, type Lease, type Link, REASON_MAX, stoppedEnding } from './lease.ts';
+import { type Ending, type Lease, REASON_MAX, stoppedEnding } from './lease.ts';
 import {
   gpuIndexes,
   handlerOf,
@@ -18,9 +18,53 @@ interface Slot {
   waiting: Lease | undefined;
 }
 
+/** The job that a context speaks of. */
+const LEASE = Symbol('lease');
+/** One getter for all: an object literal with a getter of its own takes ten times as long to make. */
+const SIGNAL: PropertyDescriptor & ThisType<Context> = {
+  enumerable: true,
+  get() {
+    return this[LEASE].signal;
+  },
+};
+
+/** Everything is a property of its own: handlers take contexts apart, and spread them. */
+class Context implements JobContext {
+  readonly [LEASE]: Lease;
+  declare readonly signal: AbortSignal;
+  readonly gpu: number;
+  readonly gpus: readonly number[];
+  readonly attempt: number;
+  readonly lease_id: string;
+  readonly progress: JobContext['progress'];
+  readonly output: JobContext['output'];
+  readonly release: JobContext['release'];
+  readonly reject: JobContext['reject'];
+
+  constructor(lease: Lease, reports: JobReports) {
+    this[LEASE] = lease;
+    this.gpu = lease.gpu;
+    this.gpus = lease.job.gpus;
+    this.attempt = lease.job.attempt;
+    this.lease_id = lease.id;
+    this.progress = (fraction, message, data) => reports.progress(lease, fraction, message, data);
+    this.output = data => reports.output(lease, data);
+    this.release = reason => {
+      lease.verdict = { type: 'job_released', ...(reason && { reason: reason.slice(0, REASON_MAX) }) };
+    };
+    this.reject = (reason, retry_after_ms) => {
+      lease.verdict = {
+        type: 'job_rejected',
+        reason: reason.slice(0, REASON_MAX),
+        ...(retry_after_ms !== undefined && { retry_after_ms: Math.max(0, Math.round(retry_after_ms)) }),
+      };
+    };
+    Object.defineProperty(this, 'signal', SIGNAL);
+  }
+}
+
 /** Runs the handler of each job on its GPU, one at a time. */
 export class GpuSlots {
-  readonly #link: Link;
   readonly #reports: JobReports;
   readonly #handler: WorkerOptions['handler'];
   readonly #slots: Map<number, Slot>;
@@ -28,12 +72,10 @@ export class GpuSlots {
 
   /** @param on.finish may be told twice of a lease: the first end counts */
   constructor(
-    link: Link,
     reports: JobReports,
     options: WorkerOptions,
     on: { started: (lease: Lease) => void; finish: (lease: Lease, ending: Ending) => void },
   ) {
-    this.#link = link;
     this.#reports = reports;
     this.#handler = options.handler;
     this.#slots = new Map(gpuIndexes(options).map(index => [index, { busy: false, waiting: undefined }]));
@@ -74,27 +116,26 @@ export class GpuSlots {
   #run(lease: Lease, slot: Slot): void {
     slot.busy = true;
     lease.status = 'running';
-    if (this.#link.ready) this.#link.socket.send({ type: 'job_started', ...lease.names });
+    this.#reports.sendStarted(lease);
     this.#on.started(lease);
-    void this.#work(lease).then(() => {
-      slot.busy = false;
-      const next = slot.waiting;
-      slot.waiting = undefined;
-      if (next === undefined) return;
-      clearTimeout(next.timer);
-      this.#run(next, slot);
-    });
+    void this.#work(lease, slot);
   }
 
-  async #work(lease: Lease): Promise<void> {
+  async #work(lease: Lease, slot: Slot): Promise<void> {
     try {
       const handler = handlerOf(this.#handler, lease.job.job_type) as JobHandler;
-      this.#done(lease, await handler(lease.job, this.#context(lease)));
+      this.#done(lease, await handler(lease.job, new Context(lease, this.#reports)));
     } catch (error) {
       if (lease.verdict === undefined && lease.stop === undefined) {
         this.#on.finish(lease, { type: 'job_failed', error: jobError(error) });
       } else this.#done(lease, undefined);
     }
+    slot.busy = false;
+    const next = slot.waiting;
+    slot.waiting = undefined;
+    if (next === undefined) return;
+    clearTimeout(next.timer);
+    this.#run(next, slot);
   }
 
   /** The handler has ended without a fault of its own. */
@@ -103,30 +144,5 @@ export class GpuSlots {
     else if (lease.stop !== undefined && result === undefined)
       this.#on.finish(lease, stoppedEnding(lease.stop));
     else this.#on.finish(lease, { type: 'job_completed', result: result ?? null });
-  }
-
-  #context(lease: Lease): JobContext {
-    const { job } = lease;
-    return {
-      get signal() {
-        return lease.signal;
-      },
-      gpu: lease.gpu,
-      gpus: job.gpus,
-      attempt: job.attempt,
-      lease_id: lease.id,
-      progress: (fraction, message, data) => this.#reports.progress(lease, fraction, message, data),
-      output: data => this.#reports.output(lease, data),
-      release: reason => {
-        lease.verdict = { type: 'job_released', ...(reason && { reason: reason.slice(0, REASON_MAX) }) };
-      },
-      reject: (reason, retry_after_ms) => {
-        lease.verdict = {
-          type: 'job_rejected',
-          reason: reason.slice(0, REASON_MAX),
-          ...(retry_after_ms !== undefined && { retry_after_ms: Math.max(0, Math.round(retry_after_ms)) }),
-        };
-      },
-    };
   }
 }

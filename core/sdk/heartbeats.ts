@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import type { HeartbeatAck } from '../messages/worker.ts';
 import type { JobReports } from './job_reports.ts';
-import type { Lease, Link } from './lease.ts';
+import type { Lease, Leases, Link } from './lease.ts';
 import { GpuhubError } from './socket.ts';
 import type { GpuTelemetry, WorkerOptions } from './worker_options.ts';
 
@@ -17,7 +17,7 @@ interface Beat {
 /** Keeps the leases of a machine, tells its telemetry, and learns which outputs the hub has stored. */
 export class Heartbeats {
   readonly #link: Link;
-  readonly #leases: ReadonlyMap<string, Lease>;
+  readonly #leases: Leases;
   readonly #reports: JobReports;
   readonly #options: WorkerOptions;
   readonly #on: { abandoned: (lease: Lease) => void; fault: (error: GpuhubError) => void };
@@ -29,7 +29,7 @@ export class Heartbeats {
 
   constructor(
     link: Link,
-    leases: ReadonlyMap<string, Lease>,
+    leases: Leases,
     reports: JobReports,
     options: WorkerOptions,
     on: { abandoned: (lease: Lease) => void; fault: (error: GpuhubError) => void },

@@ -1,5 +1,5 @@
 import { toJson } from './handler_error.ts';
-import { type Lease, type Link, TEXT_MAX } from './lease.ts';
+import { type Lease, type Leases, type Link, TEXT_MAX } from './lease.ts';
 import { GpuhubError, isLarger } from './socket.ts';
 
 /** Outputs wait while more than this has not left the socket. */
@@ -11,10 +11,10 @@ const PROGRESS_INTERVAL_MS = 100;
 /** Progress and output of running jobs, on their way to the hub. */
 export class JobReports {
   readonly #link: Link;
-  readonly #leases: ReadonlyMap<string, Lease>;
+  readonly #leases: Leases;
   #pump_timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(link: Link, leases: ReadonlyMap<string, Lease>) {
+  constructor(link: Link, leases: Leases) {
     this.#link = link;
     this.#leases = leases;
   }
@@ -23,6 +23,11 @@ export class JobReports {
   stop(): void {
     clearTimeout(this.#pump_timer);
     this.#pump_timer = undefined;
+  }
+
+  /** Tells that the job runs, if a hub is there; the next one is told when this machine registers. */
+  sendStarted(lease: Lease): void {
+    if (this.#link.ready) this.#link.socket.send(`{"type":"job_started",${lease.names_text}}`);
   }
 
   progress(lease: Lease, fraction: number, message?: string, data?: unknown): void {
@@ -71,11 +76,12 @@ export class JobReports {
   /** Sends the outputs that were not sent yet, as far as the socket takes them; all of them before the end. */
   pump(lease: Lease, all = false): void {
     if (!this.#link.ready || lease.status === 'gone') return;
-    const names = `"job_id":${JSON.stringify(lease.job.job_id)},"lease_id":${JSON.stringify(lease.id)}`;
     while (all || this.#link.socket.buffered < SOCKET_BYTES_MAX) {
       const entry = lease.outputs.take();
       if (entry === undefined) return;
-      this.#link.socket.send(`{"type":"job_output",${names},"index":${entry.index},"data":${entry.text}}`);
+      this.#link.socket.send(
+        `{"type":"job_output",${lease.names_text},"index":${entry.index},"data":${entry.text}}`,
+      );
     }
     this.#pump_timer ??= setTimeout(() => {
       this.#pump_timer = undefined;

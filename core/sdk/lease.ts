@@ -1,4 +1,5 @@
 import { OutputBuffer } from './output_buffer.ts';
+import type { ShortLived } from './short_lived.ts';
 import type { HubSocket } from './socket.ts';
 import type { AssignedJob, TerminalType } from './worker_options.ts';
 
@@ -34,6 +35,8 @@ export interface Terminal {
   text: string;
   /** How often the hub called such a message of this job bad. */
   refusals: number;
+  /** When it is sent next, by this machine's monotonic clock. */
+  due_at: number;
 }
 
 /** That a job shall end before it is done, and how that is to be told. */
@@ -56,6 +59,8 @@ export function stoppedEnding({ ending, reason }: Stop): Ending {
 export class Lease {
   readonly job: AssignedJob;
   readonly gpu: number;
+  /** {@link names} as members of a JSON object. */
+  readonly names_text: string;
   readonly outputs = new OutputBuffer();
   status: 'waiting' | 'running' | 'outbox' | 'gone' = 'waiting';
   stop: Stop | undefined;
@@ -68,7 +73,7 @@ export class Lease {
   /** By this machine's monotonic clock. */
   renewed_at = performance.now();
   progress_timer: ReturnType<typeof setTimeout> | undefined;
-  /** Of the wait for a GPU, of a grace, or of the next try of the terminal message. */
+  /** Of the wait for a GPU, or of a grace. */
   timer: ReturnType<typeof setTimeout> | undefined;
   /** Made when it is asked for: most handlers of short jobs never look, and it is dear. */
   #controller: AbortController | undefined;
@@ -76,6 +81,7 @@ export class Lease {
   constructor(job: AssignedJob) {
     this.job = job;
     this.gpu = gpuOf(job);
+    this.names_text = JSON.stringify(this.names).slice(1, -1);
   }
 
   get id(): string {
@@ -107,34 +113,36 @@ export class Lease {
 
 /** `machine1:gpu3` -> 3 */
 function gpuOf({ worker_id, gpus }: AssignedJob): number {
-  const digits = /:gpu(\d+)$/.exec(worker_id)?.[1];
-  return digits === undefined ? (gpus[0] ?? 0) : Number(digits);
+  const colon = worker_id.lastIndexOf(':gpu');
+  const index = colon < 0 ? Number.NaN : Number.parseInt(worker_id.slice(colon + 4), 10);
+  return Number.isNaN(index) ? (gpus[0] ?? 0) : index;
 }
 
-/** Leases that ended are remembered, so that a repeated assignment is not run again. */
-const KNOWN_MAX = 4096;
+/** The leases that a machine holds, by their ids. */
+export type Leases = Pick<ShortLived<Lease>, 'get' | 'values'>;
+
+/** At least so many leases that ended are remembered, so that a repeated assignment is not run again. */
+const KNOWN_MIN = 4096;
 
 /** The leases that this machine has heard of: all it holds, and the last ones it held. */
 export class KnownLeases {
-  readonly #ids = new Set<string>();
-  readonly #held: ReadonlyMap<string, Lease>;
+  readonly #held: Leases;
+  #ids = new Set<string>();
+  /** Those before: forgotten all at once, because a Set finds its oldest the more slowly the more of it was deleted. */
+  #former: ReadonlySet<string> = new Set();
 
-  constructor(held: ReadonlyMap<string, Lease>) {
+  constructor(held: Leases) {
     this.#held = held;
   }
 
   has(lease_id: string): boolean {
-    return this.#ids.has(lease_id);
+    return this.#ids.has(lease_id) || this.#former.has(lease_id) || this.#held.get(lease_id) !== undefined;
   }
 
   add(lease_id: string): void {
     this.#ids.add(lease_id);
-    if (this.#ids.size <= KNOWN_MAX) return;
-    // A Set yields its oldest first.
-    for (const oldest of this.#ids) {
-      if (this.#held.has(oldest)) continue;
-      this.#ids.delete(oldest);
-      break;
-    }
+    if (this.#ids.size < KNOWN_MIN) return;
+    this.#former = this.#ids;
+    this.#ids = new Set();
   }
 }

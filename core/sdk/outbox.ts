@@ -1,6 +1,6 @@
 import { CODE_MAX, jobError, toJson } from './handler_error.ts';
 import type { JobReports } from './job_reports.ts';
-import { type Ending, type Lease, type Link, type Terminal, TEXT_MAX } from './lease.ts';
+import { type Ending, type Lease, type Leases, type Link, type Terminal, TEXT_MAX } from './lease.ts';
 import { GpuhubError, isLarger } from './socket.ts';
 
 const RESEND_MS = 10_000;
@@ -9,26 +9,31 @@ const RESEND_MS = 10_000;
 export class Outbox {
   resend_ms = RESEND_MS;
   readonly #link: Link;
+  readonly #leases: Leases;
   readonly #reports: JobReports;
   readonly #gave_up: (lease: Lease, code: string, reason: string) => void;
-  /** By request id, to pair errors with them. */
-  readonly #waiting = new Map<string, Lease>();
   #next_request = 1;
+  /** One for all: most ends are acknowledged long before they are due again. */
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timer_at = Infinity;
 
   /** @param gave_up told when the hub calls whatever is said of a job's end bad */
   constructor(
     link: Link,
+    leases: Leases,
     reports: JobReports,
     gave_up: (lease: Lease, code: string, reason: string) => void,
   ) {
     this.#link = link;
+    this.#leases = leases;
     this.#reports = reports;
     this.#gave_up = gave_up;
   }
 
   /** The job whose end was sent as this request. */
   leaseOf(request_id: string): Lease | undefined {
-    return this.#waiting.get(request_id);
+    for (const lease of this.#leases.values()) if (lease.terminal?.request_id === request_id) return lease;
+    return undefined;
   }
 
   /** Puts the end of a job in. */
@@ -37,23 +42,24 @@ export class Outbox {
     this.send(lease);
   }
 
-  forget(lease: Lease): void {
-    if (lease.terminal !== undefined) this.#waiting.delete(lease.terminal.request_id);
+  /** The connection is gone: nothing is sent until {@link send} on the next one. */
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer_at = Infinity;
   }
 
   #write(lease: Lease, message: Ending, refusals: number): void {
     const request_id = `t${this.#next_request++}`;
-    if (lease.terminal !== undefined) this.#waiting.delete(lease.terminal.request_id);
-    let type = message.type;
-    let text: string;
+    let { type } = message;
+    let json: string;
     try {
-      text = toJson({ ...message, ...lease.names, request_id });
+      json = toJson(message);
     } catch (error) {
       type = 'job_failed';
-      text = toJson({ type, ...lease.names, request_id, error: { ...jobError(error), retryable: false } });
+      json = toJson({ type, error: { ...jobError(error), retryable: false } });
     }
-    lease.terminal = { type, request_id, text, refusals };
-    this.#waiting.set(request_id, lease);
+    const text = `${json.slice(0, -1)},${lease.names_text},"request_id":"${request_id}"}`;
+    lease.terminal = { type, request_id, text, refusals, due_at: Infinity };
   }
 
   /** Sends the end of a job, now or when a hub is there, and again until it is acknowledged. */
@@ -68,19 +74,33 @@ export class Outbox {
     // A hub of which this is the first connection may lack outputs that it never acknowledged.
     this.#reports.pump(lease, true);
     this.#link.socket.send(terminal.text);
-    this.#resendAfter(lease, this.resend_ms);
+    this.#sendAgain(terminal, this.resend_ms);
   }
 
-  #resendAfter(lease: Lease, after_ms: number): void {
-    clearTimeout(lease.timer);
-    lease.timer = setTimeout(() => this.send(lease), after_ms);
+  #sendAgain(terminal: Terminal, after_ms: number): void {
+    terminal.due_at = performance.now() + after_ms;
+    if (terminal.due_at >= this.#timer_at) return;
+    clearTimeout(this.#timer);
+    this.#timer_at = terminal.due_at;
+    this.#timer = setTimeout(() => this.#sendDue(), after_ms);
+  }
+
+  #sendDue(): void {
+    this.stop();
+    const now = performance.now();
+    for (const lease of this.#leases.values()) {
+      const { terminal } = lease;
+      if (terminal === undefined) continue;
+      if (terminal.due_at <= now) this.send(lease);
+      else this.#sendAgain(terminal, terminal.due_at - now);
+    }
   }
 
   /** A message the hub calls bad is not repeated: `job_failed` goes in its place, at last one without anything of the handler's. */
   refused(lease: Lease, error: GpuhubError, retry_after_ms: number | undefined): void {
     const terminal = lease.terminal as Terminal;
     if (error.code !== 'invalid_message' && error.code !== 'payload_too_large') {
-      this.#resendAfter(lease, jittered(retry_after_ms ?? this.resend_ms));
+      this.#sendAgain(terminal, jittered(retry_after_ms ?? this.resend_ms));
       return;
     }
     if (terminal.refusals >= 2) {

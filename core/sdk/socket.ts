@@ -544,10 +544,7 @@ export const browserWire: WireFactory = (address, events) => {
 };
 
 /** A message without its envelope. */
-export function bodyOf(message: HubMessage): Record<string, unknown> {
-  const body: Record<string, unknown> = { ...message };
-  delete body['type'];
-  delete body['request_id'];
+export function bodyOf({ type: _type, request_id: _id, ...body }: HubMessage): Record<string, unknown> {
   return body;
 }
 

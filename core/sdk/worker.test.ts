@@ -161,6 +161,19 @@ describe('a job', () => {
     expect(worker.held).toBe(0);
   });
 
+  it('gives its handler a context that may be taken apart or spread', async () => {
+    const { peer, run } = await machine();
+    peer.assign('j1');
+    const { context } = await run(0);
+    const { signal, ...rest } = { ...context };
+    expect(signal).toBe(context.signal);
+    expect(Object.keys(rest).toSorted()).toEqual(
+      ['attempt', 'gpu', 'gpus', 'lease_id', 'output', 'progress', 'reject', 'release'].toSorted(),
+    );
+    rest.output('a token');
+    expect(await peer.next('job_output')).toMatchObject({ data: 'a token' });
+  });
+
   it('with a lease that is known already is not run twice', async () => {
     const { peer, runs, run } = await machine();
     peer.assign('a');

@@ -14,6 +14,7 @@ import {
   stoppedEnding,
 } from './lease.ts';
 import { jittered, Outbox } from './outbox.ts';
+import { ShortLived } from './short_lived.ts';
 import { bodyOf, GpuhubError, type HubMessage, HubSocket } from './socket.ts';
 import { type AssignedJob, jobTypes, type WorkerEvent, type WorkerOptions } from './worker_options.ts';
 
@@ -54,7 +55,7 @@ export class GpuhubWorker implements AsyncDisposable {
   readonly #options: WorkerOptions;
   readonly #socket: HubSocket;
   readonly #link: Link;
-  readonly #leases = new Map<string, Lease>();
+  readonly #leases = new ShortLived<Lease>();
   readonly #known = new KnownLeases(this.#leases);
   readonly #reports: JobReports;
   readonly #outbox: Outbox;
@@ -100,12 +101,14 @@ export class GpuhubWorker implements AsyncDisposable {
     const link = new Link(this.#socket);
     this.#link = link;
     this.#reports = new JobReports(link, this.#leases);
-    this.#outbox = new Outbox(link, this.#reports, (lease, code, reason) => this.#drop(lease, code, reason));
+    this.#outbox = new Outbox(link, this.#leases, this.#reports, (lease, code, reason) =>
+      this.#drop(lease, code, reason),
+    );
     this.#heartbeats = new Heartbeats(link, this.#leases, this.#reports, options, {
       abandoned: lease => this.#abandon(lease),
       fault: error => this.#emit({ type: 'error', error }),
     });
-    this.#slots = new GpuSlots(link, this.#reports, options, {
+    this.#slots = new GpuSlots(this.#reports, options, {
       started: ({ job }) => this.#emit({ type: 'job_started', job }),
       finish: (lease, ending) => this.#finish(lease, ending),
     });
@@ -270,7 +273,7 @@ export class GpuhubWorker implements AsyncDisposable {
     lease.outputs.stored(next_output);
     lease.outputs.sent = next_output;
     if (lease.status === 'running') {
-      this.#socket.send({ type: 'job_started', ...lease.names });
+      this.#reports.sendStarted(lease);
       lease.progress_unsent = lease.progress !== undefined;
       this.#reports.sendProgress(lease);
       this.#reports.pump(lease);
@@ -286,7 +289,7 @@ export class GpuhubWorker implements AsyncDisposable {
     clearTimeout(this.#register_timer);
     this.#heartbeats.stop();
     this.#reports.stop();
-    for (const lease of this.#leases.values()) if (lease.status === 'outbox') clearTimeout(lease.timer);
+    this.#outbox.stop();
     this.#noMoreComes();
   }
 
@@ -439,7 +442,6 @@ export class GpuhubWorker implements AsyncDisposable {
     if (lease.status === 'outbox' || lease.status === 'gone') return;
     this.#slots.leave(lease);
     lease.clearTimers();
-    this.#reports.pump(lease, true);
     lease.status = 'outbox';
     this.#outbox.add(lease, ending);
     this.#emit({ type: 'job_ended', job: lease.job, outcome: lease.terminal?.type ?? ending.type });
@@ -463,7 +465,6 @@ export class GpuhubWorker implements AsyncDisposable {
     lease.clearTimers();
     lease.status = 'gone';
     this.#leases.delete(lease.id);
-    this.#outbox.forget(lease);
     this.#tellIfIdle();
   }
 
