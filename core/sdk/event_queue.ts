@@ -16,14 +16,23 @@ export type JobEvent = EventOf<EventType>;
 const EVENTS_MAX = 4096;
 const OUTPUTS_KEPT = EVENTS_MAX / 2;
 
-/** Events on their way to one reader. Of progress only the latest waits. */
+/** Adds an event to those that wait, of which there are at most so many: of progress only the latest waits. */
+export function pushEvent(events: JobEvent[], event: JobEvent): JobEvent[] {
+  if (event.type === 'job_progress' && events.at(-1)?.type === 'job_progress') events.pop();
+  events.push(event);
+  return events.length > EVENTS_MAX ? trimmed(events) : events;
+}
+
+/** Events on their way to one reader. */
 export class EventQueue implements AsyncIterableIterator<JobEvent> {
-  #events: JobEvent[] = [];
+  #events: JobEvent[];
   #readers: { resolve: (r: IteratorResult<JobEvent>) => void; reject: (e: Error) => void }[] = [];
   #over: { error?: GpuhubError } | undefined;
   readonly #detach: (queue: EventQueue) => void;
 
-  constructor(detach: (queue: EventQueue) => void) {
+  /** @param events that wait already */
+  constructor(events: JobEvent[], detach: (queue: EventQueue) => void) {
+    this.#events = events;
     this.#detach = detach;
   }
 
@@ -33,9 +42,7 @@ export class EventQueue implements AsyncIterableIterator<JobEvent> {
       reader.resolve({ done: false, value: event });
       return;
     }
-    if (event.type === 'job_progress' && this.#events.at(-1)?.type === 'job_progress') this.#events.pop();
-    this.#events.push(event);
-    if (this.#events.length > EVENTS_MAX) this.#events = trimmed(this.#events);
+    this.#events = pushEvent(this.#events, event);
   }
 
   /** No further event comes; what waits is still read, then the error if there is one. */

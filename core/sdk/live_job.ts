@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import type { JobAccepted } from '../messages/client.ts';
 import type { WatchLevel } from '../messages/job.ts';
-import { EventQueue, type JobEvent, outputRange } from './event_queue.ts';
+import { EventQueue, type JobEvent, outputRange, pushEvent } from './event_queue.ts';
 import { endError } from './job_errors.ts';
 import type { GpuhubError } from './socket.ts';
 
@@ -36,11 +36,10 @@ export class LiveJob {
   outcome: Outcome | undefined;
   /** Told once when the hub confirmed or refused the watch. */
   on_watched: ((fault?: GpuhubError) => void) | undefined;
-  #backlog: EventQueue | undefined;
+  /** What came before anybody read. */
+  #backlog: JobEvent[] | undefined;
   #queues: EventQueue[] | undefined;
-  #settled:
-    | { promise: Promise<unknown>; resolve: (r: unknown) => void; reject: (e: Error) => void }
-    | undefined;
+  #settled: Settled | undefined;
 
   constructor(job_id: string, level: WatchLevel, submission?: string) {
     this.job_id = job_id;
@@ -55,7 +54,7 @@ export class LiveJob {
     this.resubmitted = false;
     const ended = TERMINAL.has(event.type);
     if (ended || this.level === 'all' || (this.level === 'default' && !ONLY_ALL.has(event.type))) {
-      if (this.#queues === undefined) this.#buffer(event);
+      if (this.#queues === undefined) this.#backlog = pushEvent(this.#backlog ?? [], event);
       else for (const queue of this.#queues) queue.push(event);
     }
     if (ended) this.#finish({ event });
@@ -73,7 +72,9 @@ export class LiveJob {
   iterate(): EventQueue {
     const backlog = this.#backlog;
     this.#backlog = undefined;
-    const queue = backlog ?? this.#newQueue();
+    const queue = new EventQueue(backlog ?? [], ended => {
+      this.#queues = this.#queues?.filter(other => other !== ended);
+    });
     this.#queues ??= [];
     if (this.outcome === undefined) this.#queues.push(queue);
     else {
@@ -86,8 +87,6 @@ export class LiveJob {
   result(): Promise<unknown> {
     if (this.#settled === undefined) {
       this.#settled = withResolvers();
-      // A caller may ask for the result and look at it later: that is no unhandled rejection.
-      this.#settled.promise.catch(() => {});
       if (this.outcome !== undefined) this.#settle(this.outcome);
     }
     return this.#settled.promise;
@@ -111,30 +110,33 @@ export class LiveJob {
     }
   }
 
-  #buffer(event: JobEvent): void {
-    this.#backlog ??= this.#newQueue();
-    this.#backlog.push(event);
-  }
-
-  #newQueue(): EventQueue {
-    return new EventQueue(queue => {
-      this.#queues = this.#queues?.filter(other => other !== queue);
-    });
-  }
-
   #finish(outcome: Outcome): void {
     this.outcome = outcome;
+    // Only a job that has not ended is submitted again.
+    this.submission = undefined;
     for (const queue of this.#queues ?? []) queue.end(outcome.error);
     if (this.#settled !== undefined) this.#settle(outcome);
   }
 
   #settle({ event, error }: Outcome): void {
-    if (event?.type === 'job_completed') this.#settled?.resolve(event.result);
-    else this.#settled?.reject(error ?? endError(event));
+    const { promise, resolve, reject } = this.#settled as Settled;
+    if (event?.type === 'job_completed') {
+      resolve(event.result);
+      return;
+    }
+    // A caller may ask for the result and look at it later: that is no unhandled rejection.
+    promise.catch(() => {});
+    reject(error ?? endError(event));
   }
 }
 
-function withResolvers() {
+interface Settled {
+  promise: Promise<unknown>;
+  resolve: (result: unknown) => void;
+  reject: (error: Error) => void;
+}
+
+function withResolvers(): Settled {
   let resolve: (value: unknown) => void = () => {};
   let reject: (error: Error) => void = () => {};
   const promise = new Promise<unknown>((yes, no) => {

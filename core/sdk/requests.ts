@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../errors.ts';
+import { ShortLived } from './short_lived.ts';
 import {
   GpuhubError,
   type HubLimits,
@@ -42,19 +43,60 @@ export function unavailableDelay(tries: number, hint: unknown): number {
   return Math.random() * most + (typeof hint === 'number' ? hint : 0);
 }
 
+/** The message of a request, or what makes its frame; `again` if it was sent before. */
+type Make = object | ((request_id: string, again: boolean) => string);
+
 /** A request without its answer. */
-interface Pending {
-  request_id: string;
-  /** The frame; `again` if it was sent before. */
-  frame(again: boolean): string;
-  sent: number;
-  unavailable: number;
+class Pending {
+  readonly request_id: string;
+  readonly #make: Make;
+  readonly #read: (answer: HubMessage, again: boolean) => unknown;
+  readonly #resolve: (value: never) => void;
+  readonly #reject: (error: GpuhubError) => void;
   /** Not sent again on a new connection. */
-  once: boolean;
-  answer(message: HubMessage, again: boolean): void;
-  fail(error: GpuhubError): void;
-  retry?: ReturnType<typeof setTimeout>;
+  readonly once: boolean;
+  sent = 0;
+  unavailable = 0;
+  retry: ReturnType<typeof setTimeout> | undefined;
+  /** Ends the waiting for the caller's patience. */
+  over: (() => void) | undefined;
+
+  /** @param resolve takes what `read` returns */
+  constructor(
+    request_id: string,
+    make: Make,
+    read: (answer: HubMessage, again: boolean) => unknown,
+    resolve: (value: never) => void,
+    reject: (error: GpuhubError) => void,
+    once: boolean,
+  ) {
+    this.request_id = request_id;
+    this.#make = make;
+    this.#read = read;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.once = once;
+  }
+
+  frame(): string {
+    const { request_id } = this;
+    if (typeof this.#make === 'function') return this.#make(request_id, this.sent > 0);
+    return JSON.stringify({ ...this.#make, request_id });
+  }
+
+  answer(message: HubMessage): void {
+    this.over?.();
+    this.#resolve(this.#read(message, this.sent > 1) as never);
+  }
+
+  fail(error: GpuhubError): void {
+    this.over?.();
+    this.#reject(error);
+  }
 }
+
+/** Nobody waits for what it would hand on. */
+function ignore(): void {}
 
 /**
  * The requests of a client that wait for their answers.
@@ -65,7 +107,7 @@ interface Pending {
 export class Requests {
   readonly #socket: HubSocket;
   readonly #timeout_ms: number;
-  readonly #pending = new Map<string, Pending>();
+  readonly #pending = new ShortLived<Pending>();
   #limits = LIMITS;
   #next_request = 1;
   #down: GpuhubError | undefined;
@@ -95,39 +137,29 @@ export class Requests {
    * @param details told with `timeout` and `aborted`
    */
   send<T>(
-    make: object | ((request_id: string, again: boolean) => string),
+    make: Make,
     read: (answer: HubMessage, again: boolean) => T,
     options: RequestOptions,
     details?: object,
   ): Promise<T> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
     this.#socket.start();
-    return new Promise((resolve, reject) => {
-      let over = () => {};
-      const request_id = this.#newId();
-      const pending: Pending = {
-        request_id,
-        frame: again =>
-          typeof make === 'function' ? make(request_id, again) : JSON.stringify({ ...make, request_id }),
-        sent: 0,
-        unavailable: 0,
-        once: false,
-        answer: (message, again) => (over(), resolve(read(message, again))),
-        fail: error => (over(), reject(error)),
-      };
-      over = this.deadline(options, details, error => {
-        this.#forget(pending);
-        reject(error);
-      });
+    return new Promise<T>((resolve, reject) => {
+      const pending = new Pending(this.#newId(), make, read, resolve, reject, false);
+      // Most submissions wait as long as it takes: they need no clock.
+      if (options.signal !== undefined || options.timeout_ms !== Infinity) {
+        pending.over = this.deadline(options, details, error => {
+          this.#forget(pending);
+          reject(error);
+        });
+      }
       if (!options.signal?.aborted) this.#transmit(pending);
     });
   }
 
   /** Sends a request that belongs to the present connection: without it, it is forgotten and neither is called. */
   sendOnce(message: object, answer: (message: HubMessage) => void, fail: (error: GpuhubError) => void): void {
-    const request_id = this.#newId();
-    const text = JSON.stringify({ ...message, request_id });
-    this.#transmit({ request_id, frame: () => text, sent: 0, unavailable: 0, once: true, answer, fail });
+    this.#transmit(new Pending(this.#newId(), message, answer, ignore, fail, true));
   }
 
   /** Calls `expired` when the caller's patience is over; returns what ends the waiting. */
@@ -194,7 +226,7 @@ export class Requests {
       return;
     }
     this.#forget(pending);
-    pending.answer(message, pending.sent > 1);
+    pending.answer(message);
   }
 
   /** Only Redis being away is worth waiting for; all else is the caller's to judge. */
@@ -208,7 +240,7 @@ export class Requests {
     pending.unavailable += 1;
     pending.retry = setTimeout(
       () => {
-        delete pending.retry;
+        pending.retry = undefined;
         this.#transmit(pending);
       },
       unavailableDelay(pending.unavailable, hint),
@@ -222,7 +254,7 @@ export class Requests {
   #transmit(pending: Pending): void {
     this.#pending.set(pending.request_id, pending);
     if (this.#socket.welcome === undefined) return;
-    const frame = pending.frame(pending.sent > 0);
+    const frame = pending.frame();
     const { max_message_bytes } = this.#limits;
     if (isLarger(frame, max_message_bytes)) {
       this.#forget(pending);
@@ -234,7 +266,7 @@ export class Requests {
   }
 
   #forget(pending: Pending): void {
-    clearTimeout(pending.retry);
+    if (pending.retry !== undefined) clearTimeout(pending.retry);
     this.#pending.delete(pending.request_id);
   }
 }

@@ -26,9 +26,7 @@ export class ShortLived<V> {
   }
 
   set(key: string, value: V): void {
-    const cell = this.#cells.get(key);
-    if (cell === undefined) this.#cells.set(key, new Cell(value));
-    else cell.value = value;
+    this.#cells.set(key, new Cell(value));
   }
 
   delete(key: string): void {

@@ -549,7 +549,7 @@ export function bodyOf({ type: _type, request_id: _id, ...body }: HubMessage): R
 }
 
 /** URL-safe base64 without padding, in Node and browsers. */
-export function base64url(bytes: Uint8Array): string {
+function base64url(bytes: Uint8Array): string {
   return btoa(String.fromCharCode(...bytes))
     .replaceAll('+', '-')
     .replaceAll('/', '_')

@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import type { ErrorCode } from '../errors.ts';
 import type { Submission, WatchLevel } from '../messages/job.ts';
 import type { RequestLimits } from './requests.ts';
-import { base64url, GpuhubError, isLarger } from './socket.ts';
+import { GpuhubError, isLarger } from './socket.ts';
 
 /** What `submit_job` takes; see section 3 of the protocol. */
 export type JobSubmission = Omit<z.input<typeof Submission>, 'params'> & { params: Record<string, unknown> };
@@ -13,6 +13,7 @@ const BATCH_ENVELOPE_BYTES = 256;
 export interface Prepared {
   job_id: string;
   watch: WatchLevel | false;
+  /** All of it but `watch`. */
   json: string;
 }
 
@@ -22,41 +23,45 @@ export interface Item {
   prepared: Prepared;
 }
 
-/** 128 bits: nobody guesses one, and none comes twice. */
-const ID_BYTES = 16;
-/** Drawn for many ids at once: one call for each was 9 % of a busy producer's time. */
-const pool = new Uint8Array(ID_BYTES * 64);
-let used = pool.length;
+/** 132 bits: nobody guesses one, and none comes twice. */
+const ID_CHARS = 22;
+const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+/** Drawn and written for 64 ids at once: one by one they were 12 % of a busy producer's time. */
+let pool = '';
 
-/** 22 characters of base64url: 128 random bits. */
+/** 22 characters of base64url. */
 export function randomId(): string {
-  if (used === pool.length) {
-    crypto.getRandomValues(pool);
-    used = 0;
+  if (pool === '') {
+    const codes = crypto.getRandomValues(new Uint8Array(ID_CHARS * 64));
+    pool = String.fromCharCode(...codes.map(code => BASE64URL.charCodeAt(code & 63)));
   }
-  used += ID_BYTES;
-  return base64url(pool.subarray(used - ID_BYTES, used));
+  const id = pool.slice(0, ID_CHARS);
+  pool = pool.slice(ID_CHARS);
+  return id;
 }
 
 /** The client chooses the id, so that sending again makes nothing new. */
-export function prepare({ watch = true, ...job }: JobSubmission): Prepared {
-  const job_id = job.job_id ?? `j_${randomId()}`;
-  return {
-    job_id,
-    watch: watch === true ? 'default' : watch,
-    json: JSON.stringify({ ...job, job_id }),
-  };
+export function prepare(submission: JobSubmission): Prepared {
+  const { watch = true, job_id = `j_${randomId()}` } = submission;
+  // No spread: of what that makes with further members behind, JSON takes a fifth longer to write.
+  const body = Object.assign({}, submission, { job_id, watch: undefined });
+  return { job_id, watch: watch === true ? 'default' : watch, json: JSON.stringify(body) };
 }
 
 /** Sent again, a submission does not watch: `watch_jobs` follows, which also tells what was missed. */
-function withWatch({ json, watch }: Prepared, again: boolean): string {
-  const value = again ? false : watch === 'default' ? true : watch;
-  return `${json.slice(0, -1)},"watch":${JSON.stringify(value)}}`;
+function watchOf({ watch }: Prepared, again: boolean): string {
+  return again || watch === false ? 'false' : watch === 'default' ? 'true' : `"${watch}"`;
+}
+
+/** As an element of `submit_jobs`. */
+function withWatch(prepared: Prepared, again: boolean): string {
+  return `${prepared.json.slice(0, -1)},"watch":${watchOf(prepared, again)}}`;
 }
 
 /** The frame of `submit_job`. */
 export function submitFrame(prepared: Prepared, request_id: string, again: boolean): string {
-  return `${withWatch(prepared, again).slice(0, -1)},"type":"submit_job","request_id":"${request_id}"}`;
+  const watch = watchOf(prepared, again);
+  return `${prepared.json.slice(0, -1)},"watch":${watch},"type":"submit_job","request_id":"${request_id}"}`;
 }
 
 /** The frame of `submit_jobs`. */

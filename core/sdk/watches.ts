@@ -1,6 +1,7 @@
 import type { JobEvent } from './event_queue.ts';
 import { type AcceptedJob, LiveJob } from './live_job.ts';
 import type { Requests } from './requests.ts';
+import { ShortLived } from './short_lived.ts';
 import { GpuhubError, type HubSocket } from './socket.ts';
 import { type Prepared, submitFrame } from './submission.ts';
 
@@ -14,7 +15,7 @@ const WATCH_BYTES = 450;
 export class Watches {
   readonly #socket: HubSocket;
   readonly #requests: Requests;
-  readonly #live = new Map<string, LiveJob>();
+  readonly #live = new ShortLived<LiveJob>();
   /** Jobs whose watch is asked for at the end of this turn. */
   readonly #to_watch = new Set<LiveJob>();
   #flushing = false;
@@ -31,18 +32,14 @@ export class Watches {
   /** Takes what the hub said to a submission. Runs as that is read, so that the job is known before its first event. */
   accept(prepared: Prepared, answer: AcceptedJob, again: boolean): LiveJob {
     const { job_id, watch } = prepared;
-    const job = this.#live.get(job_id) ?? new LiveJob(job_id, watch || 'default', prepared.json);
-    const { status, duplicate, seq, position, created_at, warnings } = answer;
-    job.accepted = { status, duplicate, seq };
-    if (position !== undefined) job.accepted.position = position;
-    if (created_at !== undefined) job.accepted.created_at = created_at;
-    if (warnings !== undefined) job.accepted.warnings = warnings;
-    if (watch !== false) {
-      // What happened before this answer is only told by a replay.
-      if (duplicate || again || this.#live.has(job_id)) this.#rewatch(job);
-      else job.synced = true;
-      this.#live.set(job_id, job);
-    }
+    const present = this.#live.get(job_id);
+    const job = present ?? new LiveJob(job_id, watch || 'default', prepared.json);
+    job.accepted = acceptedOf(answer);
+    if (watch === false) return job;
+    // What happened before this answer is only told by a replay.
+    if (answer.duplicate || again || present !== undefined) this.#rewatch(job);
+    else job.synced = true;
+    if (present === undefined) this.#live.set(job_id, job);
     return job;
   }
 
@@ -170,4 +167,14 @@ export class Watches {
     this.#to_watch.delete(job);
     job.fail(error);
   }
+}
+
+/** The answer to a submission without its envelope. Those to a batch say less. */
+function acceptedOf({ status, duplicate, seq, position, created_at, warnings }: AcceptedJob): AcceptedJob {
+  const accepted: AcceptedJob =
+    position === undefined || created_at === undefined
+      ? { status, duplicate, seq }
+      : { status, duplicate, seq, position, created_at };
+  if (warnings !== undefined) accepted.warnings = warnings;
+  return accepted;
 }
