@@ -1,5 +1,3 @@
-import { Buffer } from 'node:buffer';
-
 /** First byte of an unfragmented text frame (RFC 6455, section 5.2). */
 const TEXT = 0x81;
 

@@ -219,11 +219,14 @@ export class GateServer {
     this.#sockets.add(socket);
     this.connections.add(connection);
     socket.on('drain', () => connection.drained());
+    ws.on('pong', () => connection.heard());
+    ws.on('ping', () => connection.heard());
     const onText = (text: string) => {
       this.frames.received += 1;
+      connection.heard();
       if (!connection.closed) this.#events.frame(connection, text);
     };
-    readFirst(ws, connection, this.#config.MAX_MESSAGE_BYTES, onText);
+    readFirst(ws, this.#config.MAX_MESSAGE_BYTES, onText);
     ws.on('message', (data, binary) => {
       if (!binary) return onText((data as Buffer).toString());
       this.frames.received += 1;
@@ -247,12 +250,7 @@ function cut(this: Socket): void {
 const stopping = () => new HubError('unavailable', 'the hub is stopping', { retry_after_ms: 1000 });
 
 /** Puts a reader before the one of `ws`, where all bytes come by in order; that one gets what it leaves. */
-function readFirst(
-  ws: WebSocket,
-  connection: Connection,
-  max_bytes: number,
-  onText: (text: string) => void,
-): void {
+function readFirst(ws: WebSocket, max_bytes: number, onText: (text: string) => void): void {
   const receiver = (ws as unknown as { _receiver: Writable })._receiver;
   const write = receiver.write.bind(receiver);
   const reader = new FrameReader(max_bytes, onText, bytes => {
@@ -261,7 +259,6 @@ function readFirst(
     return receiver.writable;
   });
   receiver.write = (bytes: Buffer) => {
-    connection.heard();
     reader.read(bytes);
     return true;
   };
