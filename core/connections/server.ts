@@ -7,7 +7,6 @@ import {
   STATUS_CODES,
 } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { monotonic } from '../clock.ts';
@@ -19,7 +18,6 @@ import { SUBPROTOCOL } from '../messages/protocol.ts';
 import type { Role } from '../messages/shared.ts';
 import { Connection, type Wire } from './connection.ts';
 import { Admission } from './admission.ts';
-import { FrameReader } from './frame_reader.ts';
 import { framesOf } from './frames.ts';
 import { Registry } from './registry.ts';
 
@@ -221,16 +219,12 @@ export class GateServer {
     socket.on('drain', () => connection.drained());
     ws.on('pong', () => connection.heard());
     ws.on('ping', () => connection.heard());
-    const onText = (text: string) => {
+    ws.on('message', (data, binary) => {
       this.frames.received += 1;
       connection.heard();
-      if (!connection.closed) this.#events.frame(connection, text);
-    };
-    readFirst(ws, this.#config.MAX_MESSAGE_BYTES, onText);
-    ws.on('message', (data, binary) => {
-      if (!binary) return onText((data as Buffer).toString());
-      this.frames.received += 1;
-      connection.close(CLOSE.unsupported_data, 'binary frames have no place here');
+      if (connection.closed) return;
+      if (binary) return connection.close(CLOSE.unsupported_data, 'binary frames have no place here');
+      this.#events.frame(connection, (data as Buffer).toString());
     });
     ws.on('close', () => {
       this.#sockets.delete(socket);
@@ -248,21 +242,6 @@ function cut(this: Socket): void {
 }
 
 const stopping = () => new HubError('unavailable', 'the hub is stopping', { retry_after_ms: 1000 });
-
-/** Puts a reader before the one of `ws`, where all bytes come by in order; that one gets what it leaves. */
-function readFirst(ws: WebSocket, max_bytes: number, onText: (text: string) => void): void {
-  const receiver = (ws as unknown as { _receiver: Writable })._receiver;
-  const write = receiver.write.bind(receiver);
-  const reader = new FrameReader(max_bytes, onText, bytes => {
-    write(bytes);
-    // It ends at a goodbye and at an error.
-    return receiver.writable;
-  });
-  receiver.write = (bytes: Buffer) => {
-    reader.read(bytes);
-    return true;
-  };
-}
 
 function wireOf(ws: WebSocket, socket: Socket, frames: { sent: number }): Wire {
   return {
