@@ -33,20 +33,20 @@ export type Effect =
   /** Another connection registered the machine. */
   | { kind: 'replaced'; machine_id: string; connection: string };
 
-const member = (name: string, json: string | undefined) =>
+const member = (name: string, json: string | number | undefined) =>
   json === undefined || json === '' ? '' : `"${name}":${json}`;
 const members = (...all: string[]) => all.filter(text => text !== '').join(',');
-const quoted = (text: string) => `"${text}"`;
+const quoted = (text: string | number) => `"${text}"`;
 
-type Fields = (parts: string[]) => string;
+type Fields = (parts: readonly (string | number)[]) => string;
 
 /** The further fields of each event from its lines; ids and names need no escapes, the rest is JSON already. */
 const FIELDS: Record<EventType, Fields> = {
   job_queued: ([position, reason]) =>
     members(member('position', position), member('reason', quoted(reason as string))),
   job_scheduled: ([run_at]) => member('run_at', run_at),
-  job_assigned: ([worker]) => member('worker_id', quoted(worker as string)),
-  job_started: ([worker]) => member('worker_id', quoted(worker as string)),
+  job_assigned: ([worker]) => `"worker_id":"${worker}"`,
+  job_started: ([worker]) => `"worker_id":"${worker}"`,
   job_progress: ([progress, message, data]) =>
     members(member('progress', progress), member('message', message), member('data', data)),
   job_output: ([index, data]) => members(member('index', index), member('data', data)),
@@ -55,12 +55,7 @@ const FIELDS: Record<EventType, Fields> = {
     members(member('run_at', run_at), member('max_attempts', most), member('error', error)),
   job_cancelling: ([reason]) => member('reason', reason),
   job_completed: ([worker, queued_ms, run_ms, result]) =>
-    members(
-      member('worker_id', quoted(worker as string)),
-      member('queued_ms', queued_ms),
-      member('run_ms', run_ms),
-      member('result', result),
-    ),
+    `"worker_id":"${worker}","queued_ms":${queued_ms},"run_ms":${run_ms},"result":${result}`,
   job_failed: ([worker, error]) =>
     members(member('worker_id', worker ? quoted(worker) : 'null'), member('error', error)),
   job_cancelled: ([reason]) => member('reason', reason),
@@ -76,15 +71,17 @@ export function makeEvent(
   attempt: number,
   parts: (string | number)[],
 ): JobEvent {
-  return { type, ref, job_id: idOf(ref), seq, at, attempt, fields: FIELDS[type](parts.map(String)) };
+  return { type, ref, job_id: idOf(ref), seq, at, attempt, fields: FIELDS[type](parts) };
 }
 
 /** Reads one effect. `resultOf` knows the result of a job completed by this hub, which Redis does not send back. */
 export function parseEffect(text: string, resultOf?: (ref: string) => string | undefined): Effect {
-  const [kind, ...rest] = text.split('\n') as [string, ...string[]];
+  const lines = text.split('\n');
+  const kind = lines[0] as string;
+  if (kind.startsWith('job_')) return { kind: 'event', event: eventOf(kind as EventType, lines, resultOf) };
+  const rest = lines.slice(1);
   switch (kind) {
     case 'wake':
-      return { kind, signature: rest[0] as string };
     case 'signature':
       return { kind, signature: rest[0] as string };
     case 'due':
@@ -101,21 +98,28 @@ export function parseEffect(text: string, resultOf?: (ref: string) => string | u
       return { kind, machine_id: rest[0] as string, connection: rest[1] as string };
     case 'cancel':
       return cancelOrder(rest);
-    default: {
-      const [ref, seq, at, attempt, ...parts] = rest as [string, string, string, string, ...string[]];
-      if (kind === 'job_completed') completeParts(parts, Number(at), () => resultOf?.(ref));
-      const event = makeEvent(kind as EventType, ref, Number(seq), Number(at), Number(attempt), parts);
-      return { kind: 'event', event };
-    }
+    default:
+      throw new Error(`a script told of "${kind}", which no hub knows`);
   }
 }
 
-/** Since when it could have begun and when it was assigned become how long it waited and ran (ms). */
-function completeParts(parts: string[], at: number, result: () => string | undefined): void {
-  const [, since, assigned] = parts;
-  parts[1] = String(Math.max(0, Number(assigned) - Number(since)));
-  parts[2] = String(Math.max(0, at - Number(assigned)));
-  parts[3] ??= result() ?? 'null';
+/** @param lines type, ref, seq, at, attempt and the further parts */
+function eventOf(
+  type: EventType,
+  lines: string[],
+  resultOf: ((ref: string) => string | undefined) | undefined,
+): JobEvent {
+  const ref = lines[1] as string;
+  const at = Number(lines[3]);
+  const parts: (string | number)[] = lines.slice(5);
+  if (type === 'job_completed') {
+    // Since when it could have begun and when it was assigned become how long it waited and ran (ms).
+    const [since, assigned] = [Number(lines[6]), Number(lines[7])];
+    parts[1] = Math.max(0, assigned - since);
+    parts[2] = Math.max(0, at - assigned);
+    parts[3] ??= resultOf?.(ref) ?? 'null';
+  }
+  return makeEvent(type, ref, Number(lines[2]), at, Number(lines[4]), parts);
 }
 
 function cancelOrder(rest: string[]): Effect {
