@@ -128,11 +128,3 @@ test('what has not been sent can be taken back, once', async () => {
   await turn();
   expect(sent()).toEqual([]);
 });
-
-test('of a large turn each kind sends one call before any sends its next', async () => {
-  const { add, sent } = batcher();
-  many(40, name => add('finish', name));
-  many(40, name => add('claim', name));
-  await turn();
-  expect(sent()).toEqual(['finish 32', 'claim 32', 'finish 8', 'claim 8']);
-});

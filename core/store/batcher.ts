@@ -25,8 +25,7 @@ interface Operation {
 
 /**
  * The order of kinds within a turn: a claim follows the submit, the match or the finish that calls for it, without
- * waiting for their replies. Of a large turn each kind sends one call, then each the next: so workers have their next jobs
- * while Redis is at the rest (6 % more jobs a second than all of a kind first).
+ * waiting for their replies.
  */
 const ORDER = ['submit', 'fit', 'report', 'finish', 'claim'] as const;
 export type BatchKind = (typeof ORDER)[number];
@@ -101,17 +100,10 @@ export class Batcher {
     // What the sent ones add goes with them.
     this.#scheduled = true;
     this.#link.cork();
-    let room = paced_max;
-    for (let more = true; more; ) {
-      more = false;
-      for (const kind of ORDER) {
-        const waiting = this.#waiting.get(kind) as Operation[];
-        const going = waiting.splice(0, kind === PACED ? Math.min(room, BATCH_MAX) : BATCH_MAX);
-        if (going.length === 0) continue;
-        if (kind === PACED) room -= going.length;
-        void this.#send(kind, going);
-        more = true;
-      }
+    for (const kind of ORDER) {
+      const waiting = this.#waiting.get(kind) as Operation[];
+      const going = waiting.splice(0, kind === PACED ? paced_max : waiting.length);
+      for (let i = 0; i < going.length; i += BATCH_MAX) void this.#send(kind, going.slice(i, i + BATCH_MAX));
     }
     this.#link.uncork();
     this.#scheduled = false;
