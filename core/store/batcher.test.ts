@@ -128,3 +128,12 @@ test('what has not been sent can be taken back, once', async () => {
   await turn();
   expect(sent()).toEqual([]);
 });
+
+test('all of a kind goes before the next kind: the end of a job does not overtake its last outputs', async () => {
+  const { add, sent } = batcher();
+  add('claim', 'next');
+  add('finish', 'end');
+  many(40, name => add('report', name));
+  await turn();
+  expect(sent()).toEqual(['report 32', 'report 8', 'finish 1', 'claim 1']);
+});

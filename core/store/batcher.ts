@@ -24,8 +24,8 @@ interface Operation {
 }
 
 /**
- * The order of kinds within a turn: a claim follows the submit, the match or the finish that calls for it, without
- * waiting for their replies.
+ * The order of kinds within a turn, all of one before the next: a claim follows the submit, the match or the finish that
+ * calls for it, without waiting for their replies, and the end of a job its last outputs.
  */
 const ORDER = ['submit', 'fit', 'report', 'finish', 'claim'] as const;
 export type BatchKind = (typeof ORDER)[number];
