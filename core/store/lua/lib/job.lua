@@ -74,7 +74,8 @@ local RARER = {
 local function parse(text)
   local st, ix, n, w, ty, sg, fp, ci, pr, sc, ca, hb, qr, qn, at, l, lw, an, tn, lines = struct.unpack(USUAL, text)
   local job = { st = st, ix = ix, n = n, w = w, ty = ty, sg = sg, fp = fp, ci = ci, pr = pr, sc = sc,
-                ca = ca == '' and ms_text(n) or ca, hb = hb, qr = qr, qn = st == 'q' and n or qn, at = at, l = l, lw = lw, an = an, tn = tn, more = false }
+                ca = ca == '' and ms_text(n) or ca, hb = hb, qr = qr, qn = st == 'q' and n or qn, at = at, l = l, lw = lw,
+                an = an, tn = tn, more = false }
   setmetatable(job, RARER)
   if lines <= #text then
     read_fields(job, string.sub(text, lines))
@@ -94,10 +95,12 @@ local function write_fields(job)
 end
 
 local function text_of(job)
+  local ca = job.ca == ms_text(job.n) and '' or job.ca
+  local qn = job.st == 'q' and '' or job.qn
   return job.st .. '\0' .. job.ix .. '\0' .. job.n .. '\0' .. job.w .. '\0' .. job.ty .. '\0' .. job.sg .. '\0' .. job.fp
-    .. '\0' .. job.ci .. '\0' .. job.pr .. '\0' .. job.sc .. '\0' .. (job.ca == ms_text(job.n) and '' or job.ca) .. '\0' .. job.hb .. '\0' .. job.qr .. '\0'
-    .. (job.st == 'q' and '' or job.qn) .. '\0' .. job.at .. '\0' .. job.l .. '\0' .. job.lw .. '\0' .. job.an .. '\0'
-    .. job.tn .. '\0' .. (job.more and write_fields(job) or '')
+    .. '\0' .. job.ci .. '\0' .. job.pr .. '\0' .. job.sc .. '\0' .. ca .. '\0' .. job.hb .. '\0' .. job.qr .. '\0' .. qn
+    .. '\0' .. job.at .. '\0' .. job.l .. '\0' .. job.lw .. '\0' .. job.an .. '\0' .. job.tn .. '\0'
+    .. (job.more and write_fields(job) or '')
 end
 
 -- Jobs of this call by ref: read once, and written once, at its end.
