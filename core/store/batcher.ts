@@ -37,6 +37,14 @@ export type BatchKind = (typeof ORDER)[number];
  */
 const PACED: BatchKind = 'submit';
 
+/** Told what a script made happen, with the operations of the call and its answers to them. */
+type OnEffects = (
+  effects: string[],
+  kind: BatchKind,
+  operations: Argument[][],
+  answers: readonly unknown[],
+) => void;
+
 /**
  * Gathers the operations of one event-loop turn and sends each kind as few script calls, back to back.
  *
@@ -46,7 +54,7 @@ export class Batcher {
   readonly #link: RedisLink;
   readonly #durability: Durability;
   readonly #head: Record<BatchKind, () => Argument[]>;
-  readonly #onEffects: (effects: string[], kind: BatchKind, operations: Argument[][]) => void;
+  readonly #onEffects: OnEffects;
   readonly #waiting = new Map<BatchKind, Operation[]>(ORDER.map(kind => [kind, []]));
   #scheduled = false;
   /** Calls of the paced kind without their reply. */
@@ -57,7 +65,7 @@ export class Batcher {
     link: RedisLink,
     durability: Durability,
     head: Record<BatchKind, () => Argument[]>,
-    onEffects: (effects: string[], kind: BatchKind, operations: Argument[][]) => void,
+    onEffects: OnEffects,
   ) {
     this.#link = link;
     this.#durability = durability;
@@ -130,6 +138,7 @@ export class Batcher {
         reply[1],
         kind,
         operations.map(operation => operation.args),
+        answers,
       );
   }
 

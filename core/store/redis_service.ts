@@ -2,13 +2,17 @@ import { randomBytes } from 'node:crypto';
 import { readConfig } from '../config.ts';
 import { randomId } from '../random_ids.ts';
 import { HubError } from '../errors.ts';
+import { z } from 'zod';
 import { parse } from '../messages/codec.ts';
+import { Name } from '../messages/fields.ts';
 import { type JobRecord, Submission } from '../messages/job.ts';
 import { keyOf } from './keys.ts';
 import { sharedSettings } from './layout.ts';
 import { RedisLink } from './redis_link.ts';
 import { RedisStore } from './redis_store.ts';
 import { contentOf, type Submitted } from './store.ts';
+
+const Submitter = z.object({ client_id: Name.optional() });
 
 export interface RedisServiceOptions {
   host?: string;
@@ -55,8 +59,8 @@ export class RedisService {
     job: NewJob,
   ): Promise<{ job_id: string; status: JobRecord['status']; duplicate: boolean; seq: number }> {
     const store = await this.#open();
-    const { client_id, ...fields } = job;
-    const submission = parse(Submission, fields);
+    const { client_id } = parse(Submitter, { client_id: job.client_id });
+    const submission = parse(Submission, { ...job, client_id: undefined });
     const job_id = submission.job_id ?? `j_${randomId()}`;
     const content = contentOf(submission, client_id === undefined ? {} : { client_id });
     const submitted = await new Promise<Submitted>((resolve, reject) => {

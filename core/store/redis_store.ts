@@ -100,9 +100,7 @@ export class RedisStore implements Store {
     const hub = () => [this.hub_id];
     const head = { submit: hub, fit: hub, report: hub, claim: hub, finish: () => [this.hub_id, jitter()] };
     this.#durability = new Durability(config, (command, ...args) => this.#link.call(command, ...args));
-    this.#batch = new Batcher(this.#link, this.#durability, head, (texts, kind, operations) =>
-      this.#applyBatch(texts, kind, operations),
-    );
+    this.#batch = new Batcher(this.#link, this.#durability, head, (...told) => this.#applyBatch(...told));
     this.#link.on('message', (channel, text) => this.#heard(channel, text));
     this.#link.on('changed', () => this.#changed());
   }
@@ -539,10 +537,18 @@ export class RedisStore implements Store {
     return reply;
   }
 
-  #applyBatch(texts: string[], kind: BatchKind, operations: (string | number)[][]): void {
+  #applyBatch(
+    texts: string[],
+    kind: BatchKind,
+    operations: (string | number)[][],
+    answers: readonly unknown[],
+  ): void {
+    // A lease that is over may have sent another result in the same turn.
+    const completed = (answer: unknown) => COMPLETED.test(answer as string);
     const resultOf =
       kind === 'finish'
-        ? (ref: string) => operations.find(args => args[0] === ref && args[3] === 'c')?.[4] as string
+        ? (ref: string) =>
+            operations.find((args, i) => args[0] === ref && completed(answers[i]))?.[4] as string
         : undefined;
     for (const text of texts) this.#apply(parseEffect(text, resultOf));
   }
@@ -593,6 +599,9 @@ function leftOf(left: readonly (string | number)[], class_id: string): number {
   const at = left.lastIndexOf(class_id);
   return at < 0 ? 0 : (left[at + 1] as number);
 }
+
+/** Of lua/finish.lua: this message completed its job. A repeat of it has no times. */
+const COMPLETED = /^\S+ ok \d/;
 
 /** @param text of lua/finish.lua @param now ms */
 function toFinished(text: string, now: number): Finished {

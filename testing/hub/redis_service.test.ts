@@ -52,6 +52,10 @@ describe('RedisService', () => {
       code: 'invalid_message',
       message: expect.stringContaining('job_type'),
     });
+    await expect(queue.addJob({ job_type: 'image', params: {}, client_id: 'a\0b' })).rejects.toMatchObject({
+      code: 'invalid_message',
+      message: expect.stringContaining('client_id'),
+    });
     expect(await queue.getJobStatus('no-such-job')).toBeNull();
     expect(await queue.getJob('no-such-job')).toBeNull();
   });

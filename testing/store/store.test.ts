@@ -372,6 +372,57 @@ describe('claims', () => {
 });
 
 describe('the ends of jobs', () => {
+  test('a claim that meets thousands of jobs nobody started in time ends some of them, and asks to be made again', async () => {
+    const store = await openStore();
+    await machine(store);
+    await Promise.all(
+      Array.from({ length: 4200 }, (_, i) => submit(store, `late${i}`, { start_timeout_ms: 1000 })),
+    );
+    await submit(store, 'patient');
+    await passed(2000);
+    const woken = new Promise<void>(resolve =>
+      store.onEffect(effect => effect.kind === 'wake' && effect.signature === SIGNATURE && resolve()),
+    );
+    expect(await claim(store, slot())).toEqual({ outcome: 'none' });
+    await woken;
+    let claimed = await claim(store, slot());
+    while (claimed.outcome === 'none') claimed = await claim(store, slot());
+    expect(claimed).toMatchObject({ outcome: 'job', ref: refOf('patient') });
+    expect((await store.counts()).get('image')?.expired).toBe(4200);
+  });
+
+  test('what a lease that is over says of a result in the turn of the present one is not told', async () => {
+    const store = await openStore();
+    await machine(store, 2);
+    await submit(store, 'a');
+    const old = await claimJob(store);
+    await finish(store, old, 'failed');
+    await passed(5000);
+    await store.reap();
+    const present = await claimJob(store, slot(1));
+    await store.watch(['a'], 'all');
+    const told: string[] = [];
+    store.onEffect(effect => {
+      if (effect.kind === 'event') told.push(effect.event.fields);
+    });
+    const ends = await Promise.all([
+      finish(store, old, 'completed', { payload: '"old"' }),
+      finish(store, present, 'completed', { payload: '"new"' }),
+    ]);
+    expect(ends.map(({ accepted }) => accepted)).toEqual([false, true]);
+    expect(told.at(-1)).toContain('"result":"new"');
+  });
+
+  test('a heartbeat may name ten thousand leases', async () => {
+    const store = await openStore();
+    await machine(store);
+    await submit(store, 'a');
+    const { ref, lease_id } = await claimJob(store);
+    const others = Array.from({ length: 9999 }, (_, i) => ({ ref: refOf(`gone${i}`), lease_id }));
+    const renewed = await store.renew('m', CONNECTION, [...others, { ref, lease_id }]);
+    expect(renewed?.answers.at(-1)).toMatchObject({ action: 'continue' });
+  });
+
   test('a terminal message sent again gets the same answer', async () => {
     const store = await openStore();
     await machine(store);

@@ -10,12 +10,16 @@
 --       said so), none, fenced, drained, class (not known)
 local STRIDE = 5
 
+-- Of jobs nobody started in time a call ends so many at most, and then asks to be made again.
+local EXPIRE_MOST = 500
+local expired = 0
 local function expire_if_due(ref, job)
   if not job.so or job.at ~= '0' or next_deadline(job) > now then
     return false
   end
   expire_job(ref, job)
   save_job(ref, job)
+  expired = expired + 1
   return true
 end
 
@@ -135,12 +139,15 @@ local function serve(class, slots)
   local served = 0
   local last
   while served < #slots do
+    if last and expired >= EXPIRE_MOST then
+      wake(last, 'expired')
+      break
+    end
     local refs, signature = take_heads(class, #slots - served)
     if not signature then
       break
     end
     last = signature
-    prefetch(refs)
     for _, ref in ipairs(refs) do
       -- An entry without a job is left by a Redis that lost keys; it is passed over.
       local job = load_job(ref)

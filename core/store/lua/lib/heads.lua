@@ -1,4 +1,5 @@
 --- @include "clock"
+--- @include "job"
 -- Which waiting job is the most urgent that a class of equal slots can run?
 --
 -- Each class keeps a ZSET of signatures by a score that the head of their queue cannot be below. Taking a head
@@ -85,6 +86,11 @@ local function take_heads(class, most)
     local refs = is_paused(signature) and {}
       or redis.call('ZRANGE', queue, '-inf', bound_of[class], 'BYSCORE', 'LIMIT', 0, most)
     if #refs > 0 then
+      -- A record that cannot be read ends the script before anything is taken.
+      prefetch(refs)
+      for _, ref in ipairs(refs) do
+        load_job(ref)
+      end
       redis.call('ZREMRANGEBYRANK', queue, 0, #refs - 1)
       return refs, signature
     end

@@ -106,12 +106,14 @@ end
 -- Jobs of this call by ref: read once, and written once, at its end.
 local texts, jobs, changed, changed_refs = {}, {}, {}, {}
 
--- Reads the records of several jobs with one command.
+local READ_MOST = 1000
+-- Reads the records of several jobs together.
 local function prefetch(refs)
-  if #refs > 0 then
-    local found = redis.call('HMGET', K.jobs, unpack(refs))
-    for i = 1, #refs do
-      texts[refs[i]] = found[i]
+  for from = 1, #refs, READ_MOST do
+    local to = math.min(from + READ_MOST - 1, #refs)
+    local found = redis.call('HMGET', K.jobs, unpack(refs, from, to))
+    for i = from, to do
+      texts[refs[i]] = found[i - from + 1]
     end
   end
 end
