@@ -41,7 +41,6 @@ export function canonicalRequirements(requirements: Requirements | undefined): s
 
 /** What a tombstone keeps of the content: enough to tell a repeat from another job under the same id. */
 const fingerprint = (text: string) => hash('sha1', text, 'base64url').slice(0, FINGERPRINT_CHARS);
-
 /** 96 bits. */
 const FINGERPRINT_CHARS = 16;
 

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import { z } from 'zod';
 import { readConfig } from '../config.ts';
 import { randomId } from '../random_ids.ts';
 import { HubError } from '../errors.ts';
-import { z } from 'zod';
 import { parse } from '../messages/codec.ts';
 import { Name } from '../messages/fields.ts';
 import { type JobRecord, Submission } from '../messages/job.ts';
@@ -12,7 +12,7 @@ import { RedisLink } from './redis_link.ts';
 import { RedisStore } from './redis_store.ts';
 import { contentOf, type Submitted } from './store.ts';
 
-const Submitter = z.object({ client_id: Name.optional() });
+const Submitter = z.object({ client_id: Name });
 
 export interface RedisServiceOptions {
   host?: string;
@@ -59,10 +59,10 @@ export class RedisService {
     job: NewJob,
   ): Promise<{ job_id: string; status: JobRecord['status']; duplicate: boolean; seq: number }> {
     const store = await this.#open();
-    const { client_id } = parse(Submitter, { client_id: job.client_id });
-    const submission = parse(Submission, { ...job, client_id: undefined });
+    const { client_id, ...fields } = job;
+    const submission = parse(Submission, fields);
     const job_id = submission.job_id ?? `j_${randomId()}`;
-    const content = contentOf(submission, client_id === undefined ? {} : { client_id });
+    const content = contentOf(submission, client_id === undefined ? {} : parse(Submitter, { client_id }));
     const submitted = await new Promise<Submitted>((resolve, reject) => {
       store.submit(job_id, content, null, (error, answer) => (error ? reject(error) : resolve(answer)));
     });

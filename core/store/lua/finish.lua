@@ -122,11 +122,7 @@ local function finish(ref, lease, machine, kind, payload, retryable, started)
   return answer, entry.lw
 end
 
-local refs = {}
-for i = 3, #ARGV, STRIDE do
-  refs[#refs + 1] = ARGV[i]
-end
-prefetch(refs)
+prefetch_from(3, STRIDE)
 
 local reply = {}
 for i = 3, #ARGV, STRIDE do

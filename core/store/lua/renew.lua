@@ -16,11 +16,7 @@ if slots.conn ~= conn then
   return { { 1, {}, {}, {} }, effects }
 end
 
-local refs = {}
-for i = 4, #ARGV, 2 do
-  refs[#refs + 1] = ARGV[i]
-end
-prefetch(refs)
+prefetch_from(4, 2)
 
 local answers, named = {}, {}
 for i = 4, #ARGV, 2 do

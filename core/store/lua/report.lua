@@ -65,11 +65,7 @@ local function report(ref, lease, machine, kind, number, data, text)
   return answer
 end
 
-local refs = {}
-for i = 2, #ARGV, STRIDE do
-  refs[#refs + 1] = ARGV[i]
-end
-prefetch(refs)
+prefetch_from(2, STRIDE)
 
 local reply = {}
 for i = 2, #ARGV, STRIDE do

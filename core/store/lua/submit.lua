@@ -81,23 +81,13 @@ local function enqueue_new(ref, job, arrival)
   return place
 end
 
-local function new_job(i)
-  local level = ARGV[i + 4]
-  local job = { st = '', ix = '', n = '', w = level ~= '0' and level .. ME or '', ty = ARGV[i + 7], sg = ARGV[i + 2],
-                fp = ARGV[i + 8], ci = ARGV[i + 9], pr = ARGV[i + 10], sc = '', ca = now_text,
-                hb = ARGV[i + 6] == '1' and MARK or '', qr = '', qn = '', at = '0', l = '', lw = '', an = '', tn = '', more = false }
-  setmetatable(job, RARER)
-  if ARGV[i + 11] ~= '' then
-    read_fields(job, ARGV[i + 11])
-  end
-  return job
-end
-
 local function accept(ref, i)
   if not know_signature(ARGV[i + 2], ARGV[i + 3]) then
     return { 'full' }
   end
-  local job = new_job(i)
+  local level = ARGV[i + 4]
+  local watching, keeper = level ~= '0' and level .. ME or '', ARGV[i + 6] == '1' and MARK or ''
+  local job = new_job(ARGV[i + 7], ARGV[i + 2], ARGV[i + 8], ARGV[i + 9], ARGV[i + 10], watching, keeper, ARGV[i + 11])
   local arrival = next_arrival()
   local run_at = ARGV[i + 5] ~= '' and run_at_of(ARGV[i + 5])
   local answer
@@ -116,12 +106,7 @@ local function accept(ref, i)
   return answer
 end
 
-local refs = {}
-for i = 2, #ARGV, STRIDE do
-  refs[#refs + 1] = ARGV[i]
-end
-prefetch(refs)
-read_tombs(refs)
+read_tombs(prefetch_from(2, STRIDE))
 
 local reply = {}
 for i = 2, #ARGV, STRIDE do

@@ -83,6 +83,17 @@ local function parse(text)
   return job
 end
 
+-- A job that has no state yet. `lines`: its rarer fields.
+local function new_job(ty, sg, fp, ci, pr, w, hb, lines)
+  local job = { st = '', ix = '', n = '', w = w, ty = ty, sg = sg, fp = fp, ci = ci, pr = pr, sc = '', ca = now_text,
+                hb = hb, qr = '', qn = '', at = '0', l = '', lw = '', an = '', tn = '', more = false }
+  setmetatable(job, RARER)
+  if lines ~= '' then
+    read_fields(job, lines)
+  end
+  return job
+end
+
 local function write_fields(job)
   local lines = ''
   for _, name in ipairs(job.more) do
@@ -116,6 +127,16 @@ local function prefetch(refs)
       texts[refs[i]] = found[i - from + 1]
     end
   end
+end
+
+-- The refs of a call's operations, their records read: one each `stride` arguments.
+local function prefetch_from(first, stride)
+  local refs = {}
+  for i = first, #ARGV, stride do
+    refs[#refs + 1] = ARGV[i]
+  end
+  prefetch(refs)
+  return refs
 end
 
 local function load_job(ref)
