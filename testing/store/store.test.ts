@@ -413,14 +413,24 @@ describe('the ends of jobs', () => {
     expect(told.at(-1)).toContain('"result":"new"');
   });
 
-  test('a heartbeat may name ten thousand leases', async () => {
+  test('a heartbeat may name ten thousand leases, and be the first sign of thousands', async () => {
     const store = await openStore();
-    await machine(store);
-    await submit(store, 'a');
-    const { ref, lease_id } = await claimJob(store);
-    const others = Array.from({ length: 9999 }, (_, i) => ({ ref: refOf(`gone${i}`), lease_id }));
-    const renewed = await store.renew('m', CONNECTION, [...others, { ref, lease_id }]);
-    expect(renewed?.answers.at(-1)).toMatchObject({ action: 'continue' });
+    const count = 4200;
+    await machine(store, count);
+    await Promise.all(Array.from({ length: count }, (_, i) => submit(store, `job${i}`)));
+    const claimed = await Promise.all(Array.from({ length: count }, (_, i) => claim(store, slot(i))));
+    const held = claimed.flatMap(job =>
+      job.outcome === 'job' ? [{ ref: job.ref, lease_id: job.lease_id }] : [],
+    );
+    expect(held).toHaveLength(count);
+    const gone = Array.from({ length: 10_000 - count }, (_, i) => ({
+      ref: refOf(`gone${i}`),
+      lease_id: '1-x',
+    }));
+    const renewed = await store.renew('m', CONNECTION, [...held, ...gone]);
+    const actions = renewed?.answers.map(({ action }) => action) ?? [];
+    expect(actions.filter(action => action === 'continue')).toHaveLength(count);
+    expect(actions.filter(action => action === 'abandon')).toHaveLength(gone.length);
   });
 
   test('a terminal message sent again gets the same answer', async () => {
