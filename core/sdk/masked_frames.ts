@@ -1,7 +1,7 @@
+import { headerBytes, writeHeader, writeText } from '../frames.ts';
+
 // Text frames as a client writes them (RFC 6455, section 5.2). For Node: a browser's WebSocket makes its own.
 
-/** First byte of an unfragmented text frame. */
-const TEXT = 0x81;
 /** In the second byte: a key follows the length. */
 const MASKED = 0x80;
 const KEY_BYTES = 4;
@@ -20,44 +20,28 @@ const turned_word = new Int32Array(turned.buffer);
 export function maskedFrames(texts: readonly string[]): Buffer {
   const lengths = texts.map(text => Buffer.byteLength(text));
   let total = 0;
-  for (const length of lengths) total += headerBytes(length) + length;
+  for (const length of lengths) total += headerBytes(length) + KEY_BYTES + length;
   const buffer = Buffer.allocUnsafe(total);
   // Buffers begin at a multiple of 8.
   const words = new Int32Array(buffer.buffer, buffer.byteOffset, total >> 2);
   let at = 0;
   texts.forEach((text, i) => {
     const length = lengths[i] as number;
-    const begin = writeHeader(buffer, at, length);
-    // As many bytes as characters: all are ASCII, and need no conversion.
-    buffer.write(text, begin, length === text.length ? 'latin1' : 'utf8');
-    at = begin + length;
+    const begin = writeKey(buffer, writeHeader(buffer, at, length, MASKED));
+    at = writeText(buffer, begin, text, length);
     mask(buffer, words, begin, at, begin - KEY_BYTES);
   });
   return buffer;
 }
 
-function headerBytes(length: number): number {
-  return KEY_BYTES + (length < 126 ? 2 : length < 65_536 ? 4 : 10);
-}
-
 /** @returns where the text begins: its key lies right before it */
-function writeHeader(buffer: Buffer, begin: number, length: number): number {
-  let at = begin;
-  buffer[at++] = TEXT;
-  if (length < 126) buffer[at++] = MASKED | length;
-  else if (length < 65_536) {
-    buffer[at++] = MASKED | 126;
-    at = buffer.writeUInt16BE(length, at);
-  } else {
-    buffer[at++] = MASKED | 127;
-    at = buffer.writeBigUInt64BE(BigInt(length), at);
-  }
+function writeKey(buffer: Buffer, at: number): number {
   if (used === keys.length) {
     crypto.getRandomValues(keys);
     used = 0;
   }
-  for (let i = 0; i < KEY_BYTES; i++) buffer[at++] = keys[used++] as number;
-  return at;
+  for (let i = 0; i < KEY_BYTES; i++) buffer[at + i] = keys[used++] as number;
+  return at + KEY_BYTES;
 }
 
 /** Masks the bytes from `begin` to before `end` with the key at `key`, four at a time where they are a whole word. */

@@ -413,6 +413,19 @@ describe('the ends of jobs', () => {
     expect(told.at(-1)).toContain('"result":"new"');
   });
 
+  test('a record that cannot be read stops claims, and no job leaves its queue', async () => {
+    const store = await openStore();
+    await machine(store, 3);
+    for (const id of ['a', 'b', 'c']) await submit(store, id);
+    const record = (await redis.hget(key('jobs'), refOf('b'))) as string;
+    await redis.hset(key('jobs'), refOf('b'), 'garbage');
+    const claims = () => Promise.all([0, 1, 2].map(index => claim(store, slot(index))));
+    await expect(claims()).rejects.toThrow('unfinished string');
+    expect(await redis.zcard(key('queue', SIGNATURE))).toBe(3);
+    await redis.hset(key('jobs'), refOf('b'), record);
+    expect((await claims()).map(({ outcome }) => outcome)).toEqual(['job', 'job', 'job']);
+  });
+
   test('a heartbeat may name ten thousand leases, and be the first sign of thousands', async () => {
     const store = await openStore();
     const count = 4200;
