@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { Redis, type RedisOptions } from 'ioredis';
+import { Command, Redis, type RedisOptions } from 'ioredis';
 import { monotonic } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { HubError } from '../errors.ts';
@@ -9,7 +9,7 @@ import { killPoint } from './kill_points.ts';
 import type { Script } from './scripts.ts';
 
 type Options = RedisOptions & { replyMapping?: 'legacy' };
-type Argument = string | number | Buffer;
+type Argument = string | number;
 
 /** Scripts name one key: what routes them on Redis Cluster. */
 const TAG = shardTag(0);
@@ -79,6 +79,26 @@ function connect(config: Config, more: Options): Redis {
   if (config.REDIS_URL !== undefined) return new Redis(config.REDIS_URL, all);
   const { REDIS_HOST: host, REDIS_PORT: port, REDIS_DB: db, REDIS_PASSWORD: password } = config;
   return new Redis({ ...all, host, port, db, ...(password === undefined ? {} : { password }) });
+}
+
+/**
+ * A script call. ioredis looks through all arguments for lists among them, and puts its text together from six pieces an
+ * argument; here some hundred texts come in one list as they are, in half the time.
+ */
+class ScriptCall extends Command {
+  constructor(name: 'evalsha' | 'eval', script: string, args: Argument[]) {
+    super(name, [], { replyEncoding: 'utf8' });
+    this.args = [script, 1, TAG, ...args];
+  }
+
+  override toWritable(): string {
+    let text = `*${this.args.length + 1}\r\n$${this.name.length}\r\n${this.name}`;
+    for (const arg of this.args as Argument[]) {
+      const value = String(arg);
+      text += `\r\n$${Buffer.byteLength(value)}\r\n${value}`;
+    }
+    return `${text}\r\n`;
+  }
 }
 
 /**
@@ -202,10 +222,11 @@ export class RedisLink extends EventEmitter<{
 
   async #evaluateRaw(name: string, args: Argument[]): Promise<unknown> {
     const script = this.#scripts.get(name) as Script;
-    const call = (command: string, what: string) => this.#data.call(command, what, 1, TAG, ...args);
+    const call = (command: 'evalsha' | 'eval', what: string) =>
+      this.#data.sendCommand(new ScriptCall(command, what, args));
     killPoint(name, 'before');
     try {
-      const coming = call('EVALSHA', script.sha);
+      const coming = call('evalsha', script.sha);
       killPoint(name, 'sent');
       const reply = await coming;
       killPoint(name, 'replied');
@@ -213,7 +234,7 @@ export class RedisLink extends EventEmitter<{
       return reply;
     } catch (error) {
       if (!(error as Error).message.startsWith('NOSCRIPT')) throw error;
-      return call('EVAL', script.text);
+      return call('eval', script.text);
     }
   }
 
