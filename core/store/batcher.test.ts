@@ -137,3 +137,15 @@ test('all of a kind goes before the next kind: the end of a job does not overtak
   await turn();
   expect(sent()).toEqual(['report 32', 'report 8', 'finish 1', 'claim 1']);
 });
+
+test('a claim goes right behind the call with the end that freed its slot, never before it', async () => {
+  const { add, sent, calls } = batcher();
+  many(40, name => {
+    add('finish', name);
+    if (name !== 'op3') add('claim', `for ${name}`);
+  });
+  many(40, name => add('report', name));
+  await turn();
+  expect(sent()).toEqual(['report 32', 'report 8', 'finish 32', 'claim 31', 'finish 8', 'claim 8']);
+  expect(calls[3]?.names.at(-1)).toBe('for op31');
+});

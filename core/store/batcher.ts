@@ -21,11 +21,14 @@ interface Operation {
   done: Answered<unknown, unknown>;
   /** Told in the turn in which it is sent: what is added then goes out right behind it. */
   sent: (() => void) | undefined;
+  /** How many ends of jobs were there before it. */
+  after: number;
 }
 
 /**
  * The order of kinds within a turn, all of one before the next: a claim follows the submit, the match or the finish that
- * calls for it, without waiting for their replies, and the end of a job its last outputs.
+ * calls for it, without waiting for their replies, and the end of a job its last outputs. Only claims do not wait for the
+ * ends of other slots: so workers have their next jobs while Redis is at the rest of a large turn.
  */
 const ORDER = ['submit', 'fit', 'report', 'finish', 'claim'] as const;
 export type BatchKind = (typeof ORDER)[number];
@@ -59,6 +62,8 @@ export class Batcher {
   #scheduled = false;
   /** Calls of the paced kind without their reply. */
   #paced = 0;
+  /** Ends of jobs that were added, and those of them that were sent. */
+  #ends = { added: 0, sent: 0 };
 
   /** @param head the arguments before the first operation, by kind */
   constructor(
@@ -78,7 +83,8 @@ export class Batcher {
    * @returns what `take` needs to take it back while it has not been sent
    */
   add<T, S = undefined>(kind: BatchKind, args: Argument[], done: Answered<T, S>, sent?: () => void): object {
-    const operation = { args, done: done as Answered<unknown, unknown>, sent };
+    const operation = { args, done: done as Answered<unknown, unknown>, sent, after: this.#ends.added };
+    if (kind === 'finish') this.#ends.added += 1;
     (this.#waiting.get(kind) as Operation[]).push(operation);
     if (kind !== PACED || this.#paced === 0) this.#schedule();
     return operation;
@@ -108,13 +114,28 @@ export class Batcher {
     // What the sent ones add goes with them.
     this.#scheduled = true;
     this.#link.cork();
-    for (const kind of ORDER) {
-      const waiting = this.#waiting.get(kind) as Operation[];
-      const going = waiting.splice(0, kind === PACED ? paced_max : waiting.length);
-      for (let i = 0; i < going.length; i += BATCH_MAX) void this.#send(kind, going.slice(i, i + BATCH_MAX));
-    }
+    for (const kind of ORDER) this.#sendSome(kind, kind === PACED ? paced_max : Infinity);
     this.#link.uncork();
     this.#scheduled = false;
+  }
+
+  #sendSome(kind: BatchKind, most: number): void {
+    const waiting = this.#waiting.get(kind) as Operation[];
+    const going = waiting.splice(0, most);
+    for (let i = 0; i < going.length; i += BATCH_MAX) {
+      const operations = going.slice(i, i + BATCH_MAX);
+      void this.#send(kind, operations);
+      if (kind !== 'finish') continue;
+      this.#ends.sent += operations.length;
+      this.#sendSome('claim', this.#freeClaims());
+    }
+  }
+
+  /** Of the claims that wait, how many have the ends before them sent. */
+  #freeClaims(): number {
+    const waiting = this.#waiting.get('claim') as Operation[];
+    const held = waiting.findIndex(({ after }) => after > this.#ends.sent);
+    return held < 0 ? waiting.length : held;
   }
 
   async #send(kind: BatchKind, operations: Operation[]): Promise<void> {
