@@ -48,7 +48,7 @@ export class Broadcaster {
   readonly #store: Store;
   /** The first watch on each job. */
   readonly #jobs = new Map<string, Watch>();
-  readonly #of = new Map<Listener, Map<string, Watch>>();
+  readonly #of = new Map<Listener, Set<Watch>>();
 
   constructor(store: Store) {
     this.#store = store;
@@ -62,21 +62,21 @@ export class Broadcaster {
    * Sets a watch; its events wait until `open`, so that the answer comes first. A new watch of a listener on a job
    * replaces the former one; what was told stays told.
    */
-  hold(listener: Listener, ref: string, level: WatchLevel): Watch {
-    let of = this.#of.get(listener);
-    if (of === undefined) this.#of.set(listener, (of = new Map()));
-    const former = of.get(ref);
+  hold(listener: Listener, ref: string, level: WatchLevel): { watch: Watch; is_new: boolean } {
+    const after = this.#jobs.get(ref);
+    const former = watchOf(listener, after);
     if (former) {
       former.level = level;
       former.held ??= [];
-      return former;
+      return { watch: former, is_new: false };
     }
-    const after = this.#jobs.get(ref);
     const watch: Watch = { listener, ref, before: undefined, after, level, held: [], seq: 0, output: 0 };
     if (after) after.before = watch;
     this.#jobs.set(ref, watch);
-    of.set(ref, watch);
-    return watch;
+    const of = this.#of.get(listener);
+    if (of) of.add(watch);
+    else this.#of.set(listener, new Set([watch]));
+    return { watch, is_new: true };
   }
 
   /** Lets the events of a watch go out. One that was dropped has none. */
@@ -88,7 +88,7 @@ export class Broadcaster {
   }
 
   drop(listener: Listener, ref: string): void {
-    const watch = this.#of.get(listener)?.get(ref);
+    const watch = watchOf(listener, this.#jobs.get(ref));
     if (watch) this.end(watch);
   }
 
@@ -96,9 +96,8 @@ export class Broadcaster {
   end(watch: Watch): void {
     const { listener, ref, before, after } = watch;
     const of = this.#of.get(listener);
-    if (of?.get(ref) !== watch) return;
+    if (!of?.delete(watch)) return;
     watch.held = null;
-    of.delete(ref);
     if (of.size === 0) this.#of.delete(listener);
     if (after) after.before = before;
     if (before) before.after = after;
@@ -108,11 +107,7 @@ export class Broadcaster {
 
   /** The listener is gone. */
   dropAll(listener: Listener): void {
-    for (const watch of [...(this.#of.get(listener)?.values() ?? [])]) this.end(watch);
-  }
-
-  watches(listener: Listener, ref: string): boolean {
-    return this.#of.get(listener)?.has(ref) ?? false;
+    for (const watch of [...(this.#of.get(listener) ?? [])]) this.end(watch);
   }
 
   /** How many jobs the listener watches. */
@@ -171,7 +166,7 @@ export class Broadcaster {
 
   /** What was kept, in the order in which it happened, then what came meanwhile. */
   #replay(listener: Listener, job: StoredJob, outputs: StoredOutput[], after_seq: number | undefined): void {
-    const watch = this.#of.get(listener)?.get(job.ref);
+    const watch = watchOf(listener, this.#jobs.get(job.ref));
     if (!watch) return;
     const held = watch.held ?? [];
     watch.held = null;
@@ -263,6 +258,13 @@ export class Broadcaster {
       watch.listener.lost?.();
     }
   }
+}
+
+/** The listener's own among the watches on a job, from the first of them on. */
+function watchOf(listener: Listener, first: Watch | undefined): Watch | undefined {
+  let watch = first;
+  while (watch && watch.listener !== listener) watch = watch.after;
+  return watch;
 }
 
 /** User-given keys are looked up as own properties only. */

@@ -26,6 +26,8 @@ const CHARACTERS_MAX = 32 * 1024 * 1024;
 export const BODY_KEEP_MS = 50_000;
 /** Beyond it a body waits for nobody: its job was cancelled, or another hub has it. Later than scripts rely on. */
 const FORGET_MS = 2 * BODY_KEEP_MS;
+/** How often it is looked for such: the holes that taken bodies leave at the front of a Map are passed one by one. */
+const LOOK_MS = 1000;
 
 interface Kept {
   body: string;
@@ -43,6 +45,7 @@ export class Bodies {
   readonly #kept = new Map<string, Kept>();
   readonly #now: () => number;
   #characters = 0;
+  #look_at = 0;
 
   /** @param now ms, monotonic */
   constructor(now: () => number) {
@@ -51,9 +54,10 @@ export class Bodies {
 
   /** False when there is no room, or something is kept under this ref already. */
   keep(ref: string, body: string): boolean {
-    this.#forgetOld();
+    const now = this.#now();
+    if (now >= this.#look_at) this.#forgetOld(now);
     if (this.#kept.has(ref) || this.#characters + body.length > CHARACTERS_MAX) return false;
-    this.#kept.set(ref, { body, at: this.#now() });
+    this.#kept.set(ref, { body, at: now });
     this.#characters += body.length;
     return true;
   }
@@ -72,9 +76,10 @@ export class Bodies {
     this.#characters = 0;
   }
 
-  #forgetOld(): void {
+  #forgetOld(now: number): void {
+    this.#look_at = now + LOOK_MS;
     for (const [ref, { at }] of this.#kept) {
-      if (this.#now() - at < FORGET_MS) return;
+      if (now - at < FORGET_MS) return;
       this.take(ref);
     }
   }
