@@ -40,7 +40,8 @@ function batcher(durability: object = { waits: false }) {
   return { it, calls, add, done, sent };
 }
 
-const turn = () => new Promise(resolve => setImmediate(resolve));
+/** What an answer brings goes out in the turn after it. */
+const turn = () => new Promise(resolve => setImmediate(() => setImmediate(resolve)));
 const many = (count: number, act: (name: string) => void) => {
   for (let i = 0; i < count; i++) act(`op${i}`);
 };
