@@ -5,8 +5,8 @@ import type { RedisLink } from './redis_link.ts';
 
 interface Call {
   kind: string;
-  /** The first argument of each operation. */
-  names: string[];
+  /** The first argument of each operation; the number of jobs before them where claims follow. */
+  names: (string | number)[];
   answer(): void;
   fail(error: Error): void;
 }
@@ -17,10 +17,17 @@ function batcher(durability: object = { waits: false }) {
   const link = {
     cork() {},
     uncork() {},
-    run: (kind: string, args: string[]) =>
+    run: (kind: string, args: (string | number)[]) =>
       new Promise((resolve, reject) => {
         const names = args.slice(1);
-        calls.push({ kind, names, answer: () => resolve([[names], []]), fail: reject });
+        const jobs = kind === 'submit_claim' ? (names[0] as number) + 1 : names.length;
+        const answers = [
+          names.slice(kind === 'submit_claim' ? 1 : 0, jobs),
+          'shared',
+          names.slice(jobs),
+          'left',
+        ];
+        calls.push({ kind, names, answer: () => resolve([answers, []]), fail: reject });
       }),
   };
   const head = () => ['hub'];
@@ -71,14 +78,41 @@ test('a call carries at most 32 operations, and only submits wait for the answer
   expect(done).toEqual(Array.from({ length: 64 }, (_, i) => `op${i}`));
 });
 
-test('a claim made when its submit is sent goes right behind it, in the same turn', async () => {
-  const { add, sent, calls } = batcher();
+test('claims made when their submits are sent go with them, and each is told its own answer', async () => {
+  const { add, calls, done } = batcher();
   many(33, name => add('submit', name, () => add('claim', `for ${name}`)));
   await turn();
-  expect(sent()).toEqual(['submit 32', 'claim 32']);
+  expect(calls.map(({ kind, names }) => [kind, ...names.slice(0, 2), names.length])).toEqual([
+    ['submit_claim', 32, 'op0', 65],
+  ]);
   calls[0]?.answer();
   await turn();
-  expect(sent().slice(2)).toEqual(['submit 1', 'claim 1']);
+  expect(done.slice(0, 32)).toEqual(Array.from({ length: 32 }, (_, i) => `op${i}`));
+  expect(done.slice(32)).toEqual(Array.from({ length: 32 }, (_, i) => `for op${i}`));
+  expect(calls[1]?.names).toEqual([1, 'op32', 'for op32']);
+});
+
+test('claims go by themselves where a match or an end goes before them, or the disk is waited for', async () => {
+  for (const before of ['fit', 'finish'] as const) {
+    const { add, sent } = batcher();
+    add('submit', 'job', () => add('claim', 'for job'));
+    add(before, 'first');
+    await turn();
+    expect(sent()).toEqual(['submit 1', `${before} 1`, 'claim 1']);
+  }
+  const { add, sent } = batcher({ waits: true, settle: () => Promise.resolve() });
+  add('submit', 'job', () => add('claim', 'for job'));
+  await turn();
+  expect(sent()).toEqual(['submit 1', 'claim 1']);
+});
+
+test('claims that went with a call that failed are told so', async () => {
+  const { add, calls, done } = batcher();
+  add('submit', 'job', () => add('claim', 'for job'));
+  await turn();
+  calls[0]?.fail(new Error('gone'));
+  await turn();
+  expect(done).toEqual(['job: gone', 'for job: gone']);
 });
 
 test('the next submits do not wait until those before are safe on disk', async () => {

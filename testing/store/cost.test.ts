@@ -115,6 +115,15 @@ describe('a job costs Redis', () => {
     expect(commands).toEqual({ submit: 18, claim: 23, start: 8, finish: 16, trim: 20 });
   });
 
+  test('one script call instead of two, and 33 commands instead of 41, when a slot is idle as it comes', async () => {
+    const calls = await callsOf(redis, async () => {
+      const { submit, claim: claimed } = stages(1, 'at_once');
+      await Promise.all([submit(), claimed()]);
+    });
+    expect(calls['evalsha']).toBe(1);
+    expect(sum(calls)).toBe(33);
+  });
+
   test('hardly a command more with 31 others: what they need is read and written together', async () => {
     const commands = await measure(BATCH, async act => sum(await callsOf(redis, act)));
     expect(commands).toEqual({ submit: 19, claim: 23, start: 8, finish: 16, trim: 20 });

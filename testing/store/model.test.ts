@@ -445,22 +445,6 @@ const specFor = (model: Model, id: string, spec: Spec, same: boolean) =>
 
 const Submissions = fc.record({ id: ids, spec: Specs, same: fc.boolean() });
 
-const submits = fc.tuple(fc.array(Submissions, { minLength: 1, maxLength: 4 }), twice).map(
-  ([batch, again]) =>
-    new Step(
-      `submit ${batch.map(({ id, spec, same }) => (same ? `${id} or the same` : `${id}`) + JSON.stringify(spec)).join(', ')}`,
-      model => {
-        const all = batch.map(({ id, spec, same }) => ({ id, spec: specFor(model, id, spec, same) }));
-        return async real => {
-          const answers = await Promise.all(all.map(({ id, spec }) => submit(real.store, id, spec)));
-          for (const [i, { id, spec }] of all.entries())
-            checkSubmitted(model, real, id, spec, answers[i] as Submitted);
-        };
-      },
-      again,
-    ),
-);
-
 /** The address of a slot; `fenced` with a connection that is not the machine's. */
 const addressOf = (model: Model, machine_id: string, index: number, class_id: string, fenced: boolean) => {
   const present = model.machine(machine_id).connection;
@@ -468,26 +452,58 @@ const addressOf = (model: Model, machine_id: string, index: number, class_id: st
   return { machine_id, connection, index, class_id };
 };
 
-const claims = fc
-  .tuple(fc.array(fc.tuple(machines, slots, classes), { minLength: 1, maxLength: 4 }), fc.nat(15), twice)
-  .map(
-    ([batch, n, again]) =>
-      new Step(
-        `claim ${batch.map(([machine, index, of]) => `${machine}:gpu${index} as ${of}`).join(', ')}${n === 0 ? ' fenced' : ''}`,
-        model => {
-          const addresses = batch.map(([machine, index, of]) =>
-            addressOf(model, machine, index, of, n === 0),
-          );
-          return async real => {
-            const answers = await Promise.all(addresses.map(address => claim(real.store, address)));
-            for (const [i, address] of addresses.entries())
-              checkClaimed(model, address, answers[i] as Claimed);
-            checkMore(model, addresses, answers);
-          };
-        },
-        again,
-      ),
-  );
+type Claims = [batch: [machine: string, index: number, of: string][], fence: number];
+const Claims: fc.Arbitrary<Claims> = fc.tuple(
+  fc.array(fc.tuple(machines, slots, classes), { minLength: 1, maxLength: 4 }),
+  fc.nat(15),
+);
+const textOfClaims = ([batch, fence]: Claims) =>
+  `claim ${batch.map(([machine, index, of]) => `${machine}:gpu${index} as ${of}`).join(', ')}${fence === 0 ? ' fenced' : ''}`;
+
+/** Asks at once; what is returned compares the answers, and lets the model claim. */
+function planClaims(model: Model, [batch, fence]: Claims): (real: Real) => Promise<() => void> {
+  const addresses = batch.map(([machine, index, of]) => addressOf(model, machine, index, of, fence === 0));
+  return async real => {
+    const answers = await Promise.all(addresses.map(address => claim(real.store, address)));
+    return () => {
+      for (const [i, address] of addresses.entries()) checkClaimed(model, address, answers[i] as Claimed);
+      checkMore(model, addresses, answers);
+    };
+  };
+}
+
+const claims = fc.tuple(Claims, twice).map(
+  ([claimed, again]) =>
+    new Step(
+      textOfClaims(claimed),
+      model => {
+        const plan = planClaims(model, claimed);
+        return async real => (await plan(real))();
+      },
+      again,
+    ),
+);
+
+/** Claims of the same turn go with the submissions, in one script. */
+const submits = fc.tuple(fc.array(Submissions, { minLength: 1, maxLength: 4 }), fc.option(Claims), twice).map(
+  ([batch, claimed, again]) =>
+    new Step(
+      `submit ${batch.map(({ id, spec, same }) => (same ? `${id} or the same` : `${id}`) + JSON.stringify(spec)).join(', ')}${claimed ? ` and ${textOfClaims(claimed)}` : ''}`,
+      model => {
+        const all = batch.map(({ id, spec, same }) => ({ id, spec: specFor(model, id, spec, same) }));
+        const plan = claimed && planClaims(model, claimed);
+        return async real => {
+          const submitted = Promise.all(all.map(({ id, spec }) => submit(real.store, id, spec)));
+          const checkClaims = plan?.(real);
+          const answers = await submitted;
+          for (const [i, { id, spec }] of all.entries())
+            checkSubmitted(model, real, id, spec, answers[i] as Submitted);
+          (await checkClaims)?.();
+        };
+      },
+      again,
+    ),
+);
 
 const finishes = fc.tuple(LeasePicks, kinds, fc.boolean(), fc.boolean(), twice).map(
   ([which, kind, retryable, claims_next, again]) =>

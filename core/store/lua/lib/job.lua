@@ -117,22 +117,37 @@ end
 -- Jobs of this call by ref: read once, and written once, at its end.
 local texts, jobs, changed, changed_refs = {}, {}, {}, {}
 
+-- Those of some refs that are not here yet.
+local function missing(refs)
+  if next(jobs) == nil then
+    return refs
+  end
+  local those = {}
+  for _, ref in ipairs(refs) do
+    if jobs[ref] == nil then
+      those[#those + 1] = ref
+    end
+  end
+  return those
+end
+
 local READ_MOST = 1000
 -- Reads the records of several jobs together.
 local function prefetch(refs)
-  for from = 1, #refs, READ_MOST do
-    local to = math.min(from + READ_MOST - 1, #refs)
-    local found = redis.call('HMGET', K.jobs, unpack(refs, from, to))
+  local those = missing(refs)
+  for from = 1, #those, READ_MOST do
+    local to = math.min(from + READ_MOST - 1, #those)
+    local found = redis.call('HMGET', K.jobs, unpack(those, from, to))
     for i = from, to do
-      texts[refs[i]] = found[i - from + 1]
+      texts[those[i]] = found[i - from + 1]
     end
   end
 end
 
--- The refs of a call's operations, their records read: one each `stride` arguments.
-local function prefetch_from(first, stride)
+-- The refs of a call's operations, their records read: one each `stride` arguments, to the last one unless another is named.
+local function prefetch_from(first, stride, last)
   local refs = {}
-  for i = first, #ARGV, stride do
+  for i = first, last or #ARGV, stride do
     refs[#refs + 1] = ARGV[i]
   end
   prefetch(refs)

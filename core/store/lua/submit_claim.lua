@@ -1,0 +1,14 @@
+#!lua
+--- @include "lib/submits"
+--- @include "lib/claims"
+-- Takes jobs into the queue for which slots are idle, and gives these the most urgent ones: what both scripts do, at half
+-- the cost of one after the other.
+--
+-- KEYS  the shard's tag
+-- ARGV  hub, number of jobs, then these as for submit.lua and the slots as for claim.lua
+-- REPLY what submit.lua answers and what claim.lua answers, in one list
+local slots = 3 + JOB_STRIDE * ARGV[2]
+local answers, seq = submit(3, slots - 1)
+-- Claims look for the jobs where they are written.
+write_deferred()
+return finish_script({ answers, seq, claim(slots) })
