@@ -16,6 +16,7 @@ import type { Log } from '../log.ts';
 import { NAME } from '../messages/fields.ts';
 import { SUBPROTOCOL } from '../messages/protocol.ts';
 import type { Role } from '../messages/shared.ts';
+import { inSlices } from '../slices.ts';
 import { Connection, type Wire } from './connection.ts';
 import { Admission } from './admission.ts';
 import { framesOf } from './frames.ts';
@@ -32,6 +33,8 @@ const HEADERS_TIMEOUT_MS = 10_000;
 /** Goodbyes leave in slices, and no faster than one a so many ms: a few peers need not be spread. */
 const GOODBYE_SLICES = 20;
 const GOODBYE_MS = 5;
+/** Peers that are pinged, if all are silent, before others have a turn. */
+const PEERS_A_TURN = 50;
 /** Answers of requests that came before the end may take so long before their sockets are cut. */
 const LAST_ANSWERS_MS = 500;
 /** Fragments are for streams; nobody sends one message in thousands. */
@@ -111,7 +114,7 @@ export class GateServer {
     });
     const interval_ms = this.#config.PING_INTERVAL_MS;
     this.#alive = setInterval(() => {
-      for (const connection of this.connections.all()) connection.checkAlive(interval_ms);
+      void inSlices(this.connections.all(), PEERS_A_TURN, peer => peer.checkAlive(interval_ms));
     }, interval_ms / 2);
   }
 

@@ -261,7 +261,11 @@ export class Dispatcher {
   #rouse(of: SlotClass, most: number): void {
     of.wakes += 1;
     of.maybe = true;
-    for (const slot of [...of.idle].slice(0, most)) this.#claim(of, slot);
+    let left = most;
+    for (const slot of of.idle) {
+      if (left-- === 0) return;
+      this.#claim(of, slot);
+    }
   }
 
   #claim(of: SlotClass, slot: Slot): void {

@@ -8,6 +8,7 @@ import type { MessageOf } from '../messages/protocol.ts';
 import type { WorkerState } from '../messages/stats.ts';
 import { WORKER_STATES } from '../messages/stats.ts';
 import type { Gpu, WorkerRecord } from '../messages/worker.ts';
+import { inSlices } from '../slices.ts';
 import { idOf, refOf } from '../store/keys.ts';
 import type { Claimed, Effect, Held, HeldAnswer, Store } from '../store/store.ts';
 import { Dispatcher } from './dispatcher.ts';
@@ -28,6 +29,20 @@ interface Registration {
 }
 
 export type WorkerChange = 'connected' | 'updated' | 'disconnected';
+
+/** What a hub's slots are at. */
+export interface Survey {
+  machines: number;
+  /** How many workers are in each state. */
+  states: Record<WorkerState, number>;
+  /** Signatures that workers turned down just now. */
+  rejections: Record<string, string[]>;
+  /** When an operator's drain of a worker ends, where it does; ms. */
+  resume_at: Map<string, number>;
+}
+
+/** A survey of so many takes a fraction of a millisecond, which is what a job may have to wait for it. */
+const MACHINES_A_TURN = 250;
 
 /** Only such a lease can be one of ours; anything else is another lease, not a bad message. */
 const OUR_LEASE = /^\d+-[A-Za-z0-9_-]{22}$/;
@@ -83,34 +98,43 @@ export class Fleet {
     return [...this.#machines.values()];
   }
 
-  /** How many of this hub's workers are in each state. */
-  get states(): Record<WorkerState, number> {
+  /** What all slots of this hub are at. With ten thousand machines it takes a few turns. */
+  async survey(): Promise<Survey> {
     const states = Object.fromEntries(WORKER_STATES.map(state => [state, 0])) as Record<WorkerState, number>;
-    for (const machine of this.#machines.values()) {
-      for (const slot of machine.slots.values()) states[slot.status] += 1;
-    }
-    return states;
+    const survey: Survey = { machines: this.#machines.size, states, rejections: {}, resume_at: new Map() };
+    await inSlices(this.#machines.values(), MACHINES_A_TURN, machine => {
+      for (const slot of machine.slots.values()) {
+        states[slot.status] += 1;
+        noteRejections(survey.rejections, slot);
+        const resume_at = slot.operator?.resume_at ?? null;
+        if (resume_at !== null) survey.resume_at.set(slot.worker_id, resume_at);
+      }
+    });
+    return survey;
   }
 
   /** Signatures that slots of this hub turned down just now, by worker. */
   get rejections(): Record<string, string[]> {
     const rejections: Record<string, string[]> = {};
     for (const machine of this.#machines.values()) {
-      for (const slot of machine.slots.values()) {
-        if (slot.rejections.size === 0) continue;
-        rejections[slot.worker_id] = [...slot.rejections]
-          .filter(([, { active }]) => active)
-          .map(([signature]) => signature);
-      }
+      for (const slot of machine.slots.values()) noteRejections(rejections, slot);
     }
     return rejections;
   }
 
-  /** The records that changed since the last call, as they are now. Of machines that left, others have told. */
-  takeChanged(): WorkerRecord[] {
-    const slots = [...this.#changed].filter(slot => !slot.machine.gone);
-    this.#changed.clear();
-    return slots.map(slot => slot.record(this.#store.hub_id));
+  /**
+   * Some records that changed, as they are now, until none is left. Of machines that left, others have told.
+   *
+   * @param most so many, so that one turn stays short
+   */
+  takeChanged(most: number): WorkerRecord[] {
+    const records: WorkerRecord[] = [];
+    for (const slot of this.#changed) {
+      this.#changed.delete(slot);
+      if (!slot.machine.gone) records.push(slot.record(this.#store.hub_id));
+      if (records.length === most) break;
+    }
+    return records;
   }
 
   machineOf(connection: Connection): Machine | undefined {
@@ -592,6 +616,13 @@ export class Fleet {
   #emit(change: WorkerChange, record: WorkerRecord, reason?: string): void {
     for (const listener of this.#onChange) listener(change, record, reason);
   }
+}
+
+function noteRejections(rejections: Survey['rejections'], slot: Slot): void {
+  if (slot.rejections.size === 0) return;
+  rejections[slot.worker_id] = [...slot.rejections]
+    .filter(([, { active }]) => active)
+    .map(([signature]) => signature);
 }
 
 const machineOfWorker = (worker_id: string) => worker_id.slice(0, worker_id.lastIndexOf(':gpu'));

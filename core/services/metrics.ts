@@ -140,13 +140,15 @@ export class Metrics {
   }
 
   #slots(out: Exposition): void {
-    const { states } = this.#fleet;
+    const slots = this.#fleet.machines.flatMap(machine => [...machine.slots.values()]);
     out.gauge(
       'gpuhub_slots',
       'Slots of machines connected to this hub, by state.',
-      WORKER_STATES.filter(state => state !== 'offline').map(state => [{ state }, states[state]]),
+      WORKER_STATES.filter(state => state !== 'offline').map(state => [
+        { state },
+        slots.filter(({ status }) => status === state).length,
+      ]),
     );
-    const slots = this.#fleet.machines.flatMap(machine => [...machine.slots.values()]);
     const shown = slots.slice(0, GPUS_MAX);
     const gauge = (name: string, help: string, value: (slot: Slot) => number | null) =>
       out.gauge(

@@ -9,6 +9,9 @@ import type { Statistics } from './statistics.ts';
 /** How often changed workers are told, and events that had to wait. */
 const FLUSH_MS = 100;
 
+/** Records of workers written at once: a millisecond. Thousands of machines change each second, by their heartbeats alone. */
+const RECORDS_A_TURN = 64;
+
 /** Events for one monitor at a bounded rate: beyond it the newest of each job, ended jobs first. */
 class Feed {
   readonly #connection: Connection;
@@ -105,6 +108,8 @@ export class Monitors {
   }
 
   #worker(change: WorkerChange, record: WorkerRecord, reason: string | undefined): void {
+    const hubs = this.#statistics.monitoringHubs;
+    if (this.#feeds.size === 0 && hubs.length === 0) return;
     const frame = JSON.stringify({
       type: `worker_${change}`,
       worker_id: record.worker_id,
@@ -112,7 +117,7 @@ export class Monitors {
       worker: record,
     });
     this.#local(frame);
-    for (const hub of this.#statistics.monitoringHubs) this.#store.tellHub(hub, frame);
+    for (const hub of hubs) this.#store.tellHub(hub, frame);
   }
 
   #local(frame: string): void {
@@ -136,9 +141,11 @@ export class Monitors {
   /** What changed of our workers: into Redis, where other hubs read it, and to the monitors. */
   async #save(): Promise<void> {
     this.#soon = false;
-    const changed = this.#fleet.takeChanged();
-    if (changed.length === 0) return;
-    for (const record of changed) this.#worker('updated', record, undefined);
-    await this.#store.putWorkers(changed).catch(() => undefined);
+    for (;;) {
+      const changed = this.#fleet.takeChanged(RECORDS_A_TURN);
+      if (changed.length === 0) return;
+      for (const record of changed) this.#worker('updated', record, undefined);
+      await this.#store.putWorkers(changed).catch(() => undefined);
+    }
   }
 }

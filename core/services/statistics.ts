@@ -7,7 +7,7 @@ import { JOB_STATES, type JobState } from '../messages/job.ts';
 import { type Pause, PAUSE_REASON_MAX, PAUSES_MAX, type Stats, WORKER_STATES } from '../messages/stats.ts';
 import type { WorkerRecord } from '../messages/worker.ts';
 import type { Beat, Store } from '../store/store.ts';
-import type { Fleet } from './fleet.ts';
+import type { Fleet, Survey } from './fleet.ts';
 import { type Measures, mergeWindows, perSecond, quantile, Window, WINDOW_S } from './measures.ts';
 
 const BEAT_MS = 1000;
@@ -193,7 +193,8 @@ export class Statistics {
 
   async #beat(): Promise<void> {
     if (!this.#store.up) return;
-    const info = this.#ownInfo();
+    const survey = await this.#fleet.survey();
+    const info = this.#ownInfo(survey);
     const beat = await this.#store.beat(
       JSON.stringify(info),
       info.monitors > 0,
@@ -204,21 +205,21 @@ export class Statistics {
     this.#recover(beat);
     this.#hubs = new Map([...beat.hubs].map(([hub, text]) => [hub, HubInfo.parse(JSON.parse(text))]));
     await this.#bury(beat.dead);
-    await this.#resumeDue(beat.now);
+    await this.#resumeDue(survey, beat.now);
     this.#latest = await this.#compute(beat.now);
     if (this.#beats++ % HISTORY_EVERY === 0)
       this.#history = [...this.#history, this.#latest].slice(-HISTORY_MAX);
     for (const listener of this.#onStats) listener(this.#latest);
   }
 
-  #ownInfo(): HubInfo {
+  #ownInfo({ machines, states, rejections }: Survey): HubInfo {
     return {
       clients: this.#connections.of('client').size,
-      machines: this.#fleet.machines.length,
+      machines,
       monitors: this.#connections.of('monitor').size,
       left_out: this.left_out,
-      workers: this.#fleet.states,
-      rejections: this.#fleet.rejections,
+      workers: states,
+      rejections,
       window: this.measures.window(),
     };
   }
@@ -248,11 +249,8 @@ export class Statistics {
   }
 
   /** Drains with an end. */
-  async #resumeDue(now: number): Promise<void> {
-    const due = this.#fleet.machines
-      .flatMap(machine => [...machine.slots.values()])
-      .filter(slot => slot.operator?.resume_at != null && slot.operator.resume_at <= now)
-      .map(slot => slot.worker_id);
+  async #resumeDue({ resume_at }: Survey, now: number): Promise<void> {
+    const due = [...resume_at].filter(([, at]) => at <= now).map(([worker_id]) => worker_id);
     if (due.length > 0) await this.#store.drain(due, null);
   }
 

@@ -162,7 +162,8 @@ export class Batcher {
     const doubt = this.#durability.waits && LASTING.has(kind) ? await this.#doubt() : null;
     const [[answers, shared, claimed, left]] = reply;
     for (let i = 0; i < operations.length; i++) (operations[i] as Operation).done(doubt, answers[i], shared);
-    for (let i = 0; i < claims.length; i++) (claims[i] as Operation).done(null, claimed[i], left);
+    const fault = claims.length > 0 && claimed.length === 0 ? new Error(String(left)) : null;
+    for (let i = 0; i < claims.length; i++) (claims[i] as Operation).done(fault, claimed[i], left);
     if (reply[1].length > 0)
       this.#onEffects(
         reply[1],

@@ -422,8 +422,13 @@ describe('the ends of jobs', () => {
     const claims = () => Promise.all([0, 1, 2].map(index => claim(store, slot(index))));
     await expect(claims()).rejects.toThrow('unfinished string');
     expect(await redis.zcard(key('queue', SIGNATURE))).toBe(3);
+    // A job that comes with such claims is taken all the same.
+    const submitted = submit(store, 'd');
+    await expect(claims()).rejects.toThrow('unfinished string');
+    expect(await submitted).toMatchObject({ outcome: 'new', position: 4 });
     await redis.hset(key('jobs'), refOf('b'), record);
     expect((await claims()).map(({ outcome }) => outcome)).toEqual(['job', 'job', 'job']);
+    expect((await store.get('d'))?.record(false)).toMatchObject({ status: 'queued' });
   });
 
   test('a heartbeat may name ten thousand leases, and be the first sign of thousands', async () => {
