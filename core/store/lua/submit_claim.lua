@@ -1,8 +1,8 @@
 #!lua
 --- @include "lib/submits"
 --- @include "lib/claims"
--- Takes jobs into the queue for which slots are idle, and gives these the most urgent ones: what both scripts do, at half
--- the cost of one after the other.
+-- Takes jobs into the queue while slots are idle, and gives these the most urgent ones: what both scripts do, for a sixth
+-- less than one after the other.
 --
 -- KEYS  the shard's tag
 -- ARGV  hub, number of jobs, then these as for submit.lua and the slots as for claim.lua
