@@ -1,6 +1,6 @@
 import type { EventType, WatchLevel } from '../messages/job.ts';
 import { TERMINAL_EVENTS } from '../messages/job.ts';
-import { refOf } from '../store/keys.ts';
+import { idOf, refOf } from '../store/keys.ts';
 import type { JobEvent, Store, StoredJob, StoredOutput } from '../store/store.ts';
 import { makeEvent } from '../store/effects.ts';
 
@@ -28,6 +28,8 @@ export interface Watch {
 
 /** What a level leaves out beside the end of the job. */
 const ALL_ONLY: ReadonlySet<EventType> = new Set<EventType>(['job_queued', 'job_scheduled', 'job_assigned']);
+/** Jobs that are asked for at once. */
+const CATCH_UP_MAX = 100;
 const UNNUMBERED: ReadonlySet<EventType> = new Set<EventType>(['job_progress', 'job_output']);
 
 export function frameOf(event: JobEvent): string {
@@ -49,12 +51,15 @@ export class Broadcaster {
   /** The first watch on each job. */
   readonly #jobs = new Map<string, Watch>();
   readonly #of = new Map<Listener, Set<Watch>>();
+  /** Held until the records were read: hints may have been missed. */
+  readonly #doubtful = new Set<Watch>();
 
   constructor(store: Store) {
     this.#store = store;
     store.onEffect(effect => {
       if (effect.kind === 'event') this.#deliver(effect.event);
     });
+    store.onDown(() => this.#holdAll());
     store.onUp(() => void this.#catchUp());
   }
 
@@ -98,6 +103,7 @@ export class Broadcaster {
     const of = this.#of.get(listener);
     if (!of?.delete(watch)) return;
     watch.held = null;
+    this.#doubtful.delete(watch);
     if (of.size === 0) this.#of.delete(listener);
     if (after) after.before = before;
     if (before) before.after = after;
@@ -231,32 +237,42 @@ export class Broadcaster {
     if (TERMINAL_EVENTS.has(event.type)) this.end(watch);
   }
 
-  /** Hints may have been missed: tell what the records say happened since. */
-  async #catchUp(): Promise<void> {
-    const ids = [...this.#jobs.keys()].map(ref => ref.slice(ref.indexOf('/') + 1));
-    for (let i = 0; i < ids.length; i += 100) {
-      const part = ids.slice(i, i + 100);
-      const jobs = await this.#store.watch(part, 'all').catch(() => []);
-      for (const [at, job] of jobs.entries()) {
-        if (job === null) {
-          this.#lose(refOf(part[at] as string));
-          continue;
-        }
-        for (const watch of this.#watchesOn(job.ref)) {
-          if (watch.held) continue;
-          for (const event of job.eventsAfter(watch.seq)) this.#tell(watch, event, frameOf(event));
-        }
+  /** What comes now waits: progress must not be told before the start that a lost reply would have told. */
+  #holdAll(): void {
+    for (const ref of this.#jobs.keys()) {
+      for (const watch of this.#watchesOn(ref)) {
+        if (watch.held) continue;
+        watch.held = [];
+        this.#doubtful.add(watch);
       }
     }
   }
 
-  #lose(ref: string): void {
-    for (const watch of this.#watchesOn(ref)) {
-      // A submission that is under way may not be there yet.
-      if (watch.held) continue;
+  /** Hints may have been missed: tell what the records say happened since, then what came meanwhile. */
+  async #catchUp(): Promise<void> {
+    this.#holdAll();
+    const refs = [...this.#jobs.keys()];
+    for (let i = 0; i < refs.length; i += CATCH_UP_MAX) {
+      const part = refs.slice(i, i + CATCH_UP_MAX);
+      const jobs = await this.#store.watch(part.map(idOf), 'all').catch(() => []);
+      // Away again: the next time it is there all of this begins anew.
+      if (!this.#store.up) return;
+      for (const [at, ref] of part.entries()) {
+        for (const watch of this.#watchesOn(ref))
+          if (this.#doubtful.delete(watch)) this.#tellMissed(watch, jobs[at]);
+      }
+    }
+  }
+
+  /** @param job its record, null when Redis has none, undefined when it did not say */
+  #tellMissed(watch: Watch, job: StoredJob | null | undefined): void {
+    if (job === null) {
       this.end(watch);
       watch.listener.lost?.();
+      return;
     }
+    for (const event of job?.eventsAfter(watch.seq) ?? []) this.#tell(watch, event, frameOf(event));
+    this.open(watch);
   }
 }
 

@@ -221,7 +221,9 @@ export class TcpProxy implements AsyncDisposable {
 
   /** Resets all connections and listens no more. Calling it again is fine. */
   async stop(): Promise<void> {
-    const closed = this.#sockets().map(socket => new Promise(resolve => socket.once('close', resolve)));
+    // One side of a connection may have closed already, which it says once.
+    const open = this.#sockets().filter(socket => !socket.closed);
+    const closed = open.map(socket => new Promise(resolve => socket.once('close', resolve)));
     this.cutNow();
     await Promise.all(closed);
     if (!this.#server.listening) return;

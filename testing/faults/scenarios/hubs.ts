@@ -8,18 +8,7 @@ import type { HubSeat, World } from '../world.ts';
 import { LEASE_MS } from '../world.ts';
 
 /** Scripts that the load of these scenarios reaches again and again, at any hub that has peers. */
-const BUSY_SCRIPTS = [
-  'submit',
-  'submit_claim',
-  'claim',
-  'finish',
-  'report',
-  'renew',
-  'watch',
-  'register',
-  'reap',
-  'beat',
-];
+const BUSY_SCRIPTS = ['submit', 'claim', 'finish', 'report', 'renew', 'watch', 'register', 'reap', 'beat'];
 const RARE_SCRIPTS = ['register', 'watch'];
 /** A point that was not reached in this time is given up: the other hub has the peers. */
 const REACH_MS = 6000;
