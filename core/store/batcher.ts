@@ -89,14 +89,14 @@ export class Batcher {
   add<T, S = undefined>(kind: BatchKind, args: Argument[], done: Answered<T, S>, sent?: () => void): object {
     const operation = { args, done: done as Answered<unknown, unknown>, sent, after: this.#ends.added };
     if (kind === 'finish') this.#ends.added += 1;
-    (this.#waiting.get(kind) as Operation[]).push(operation);
+    this.#waitingOf(kind).push(operation);
     if (kind !== PACED || this.#paced === 0) this.#schedule();
     return operation;
   }
 
   /** Takes an operation back. False if it was sent already. */
   take(kind: BatchKind, operation: object): boolean {
-    const waiting = this.#waiting.get(kind) as Operation[];
+    const waiting = this.#waitingOf(kind);
     const at = waiting.indexOf(operation as Operation);
     if (at >= 0) waiting.splice(at, 1);
     return at >= 0;
@@ -124,7 +124,7 @@ export class Batcher {
   }
 
   #sendSome(kind: BatchKind, most: number): void {
-    const waiting = this.#waiting.get(kind) as Operation[];
+    const waiting = this.#waitingOf(kind);
     const going = waiting.splice(0, most);
     for (let i = 0; i < going.length; i += BATCH_MAX) {
       const operations = going.slice(i, i + BATCH_MAX);
@@ -137,7 +137,7 @@ export class Batcher {
 
   /** Of the claims that wait, how many have the ends before them sent. */
   #freeClaims(): number {
-    const waiting = this.#waiting.get('claim') as Operation[];
+    const waiting = this.#waitingOf('claim');
     const held = waiting.findIndex(({ after }) => after > this.#ends.sent);
     return held < 0 ? waiting.length : held;
   }
@@ -179,12 +179,14 @@ export class Batcher {
    */
   #takeRiders(): Operation[] {
     const ready =
-      this.#waitingFor('fit') === 0 && this.#waitingFor('finish') === 0 && !this.#durability.waits;
-    return ready ? (this.#waiting.get('claim') as Operation[]).splice(0, BATCH_MAX) : [];
+      this.#waitingOf('fit').length === 0 &&
+      this.#waitingOf('finish').length === 0 &&
+      !this.#durability.waits;
+    return ready ? this.#waitingOf('claim').splice(0, BATCH_MAX) : [];
   }
 
-  #waitingFor(kind: BatchKind): number {
-    return (this.#waiting.get(kind) as Operation[]).length;
+  #waitingOf(kind: BatchKind): Operation[] {
+    return this.#waiting.get(kind) as Operation[];
   }
 
   /** Frees the way for the next paced call as soon as Redis has answered: what is safe on disk is waited for apart. */
@@ -195,7 +197,7 @@ export class Batcher {
       return await this.#link.run(script, args);
     } finally {
       this.#paced -= 1;
-      if (this.#waitingFor(PACED) > 0) this.#schedule();
+      if (this.#waitingOf(PACED).length > 0) this.#schedule();
     }
   }
 
