@@ -185,10 +185,9 @@ export class Hub {
   }
 
   async #greetMonitor(connection: Connection): Promise<void> {
+    const open = this.#monitors.add(connection);
     try {
-      const snapshot = await this.#operations.snapshot(this.#config.MAX_MESSAGE_BYTES);
-      connection.sendMessage(snapshot);
-      this.#monitors.add(connection);
+      open(await this.#operations.snapshot(this.#config.MAX_MESSAGE_BYTES));
     } catch (error) {
       this.#router.fail(connection, undefined, error);
       connection.close(CLOSE.overloaded, 'no snapshot can be had now');

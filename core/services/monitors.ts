@@ -12,10 +12,18 @@ const FLUSH_MS = 100;
 /** Records of workers written at once: a millisecond. Thousands of machines change each second, by their heartbeats alone. */
 const RECORDS_A_TURN = 64;
 
-/** Events for one monitor at a bounded rate: beyond it the newest of each job, ended jobs first. */
+/** What a frame about a worker says of which: the newest of these stands for those before. */
+const subjectOf = (frame: string) => frame.split(',', 2).join();
+
+/**
+ * What one monitor is told: events at a bounded rate, beyond it the newest of each job, ended jobs first. Nothing goes out
+ * before the snapshot, and what happens while that is gathered follows it: it may say things the snapshot knows already.
+ */
 class Feed {
   readonly #connection: Connection;
   readonly #rate: number;
+  /** News of workers that must follow the snapshot, the newest of each kind; null once that was sent. */
+  #held: Map<string, string> | null = new Map();
   readonly #waiting = new Map<string, { frame: string; ended: boolean }>();
   #tokens: number;
   left_out = 0;
@@ -26,8 +34,30 @@ class Feed {
     this.#tokens = rate;
   }
 
+  /** Sends the snapshot, and what it may have missed. */
+  open(snapshot: object): void {
+    this.#connection.sendMessage(snapshot);
+    const held = this.#held ?? [];
+    this.#held = null;
+    for (const frame of held.values()) this.#connection.send(frame);
+    this.flush();
+  }
+
+  worker(frame: string): void {
+    if (this.#held === null) return this.#connection.send(frame);
+    const subject = subjectOf(frame);
+    // Behind what was said of it before, as it happened.
+    this.#held.delete(subject);
+    this.#held.set(subject, frame);
+  }
+
+  stats(frame: string): void {
+    // A snapshot has its own.
+    if (this.#held === null) this.#connection.send(frame);
+  }
+
   offer(event: JobEvent, frame: string): void {
-    if (this.#tokens >= 1 && this.#waiting.size === 0 && !this.#connection.behind) {
+    if (this.#held === null && this.#tokens >= 1 && this.#waiting.size === 0 && !this.#connection.behind) {
       this.#tokens -= 1;
       return this.#connection.send(frame);
     }
@@ -39,7 +69,7 @@ class Feed {
 
   flush(): void {
     this.#tokens = Math.min(this.#rate, this.#tokens + (this.#rate * FLUSH_MS) / 1000);
-    if (this.#waiting.size === 0 || this.#connection.behind) return;
+    if (this.#held || this.#waiting.size === 0 || this.#connection.behind) return;
     for (const ended of [true, false]) {
       for (const [ref, waiting] of this.#waiting) {
         if (waiting.ended !== ended) continue;
@@ -71,7 +101,7 @@ export class Monitors {
     this.#rate = rate;
     store.onEffect(effect => {
       if (effect.kind === 'event') this.#event(effect.event);
-      if (effect.kind === 'worker') this.#local(effect.frame);
+      if (effect.kind === 'worker') this.#tell(effect.frame);
     });
     fleet.onChange((change, record, reason) => {
       this.#worker(change, record, reason);
@@ -80,7 +110,10 @@ export class Monitors {
       this.#soon = true;
       setImmediate(() => void this.#save());
     });
-    statistics.onStats(stats => this.#local(JSON.stringify({ type: 'stats', ...stats })));
+    statistics.onStats(stats => {
+      const frame = JSON.stringify({ type: 'stats', ...stats });
+      for (const feed of this.#feeds.values()) feed.stats(frame);
+    });
     statistics.onDeadWorkers(records => {
       for (const record of records) this.#worker('disconnected', record, 'its hub died');
     });
@@ -95,10 +128,16 @@ export class Monitors {
     await this.#save();
   }
 
-  /** The monitor gets events from now on. */
-  add(connection: Connection): void {
-    this.#feeds.set(connection, new Feed(connection, this.#rate));
+  /**
+   * Of what happens from now on, the monitor will miss nothing.
+   *
+   * @returns to be called with the snapshot, which goes before all of it
+   */
+  add(connection: Connection): (snapshot: object) => void {
+    const feed = new Feed(connection, this.#rate);
+    this.#feeds.set(connection, feed);
     connection.onClose(() => this.#feeds.delete(connection));
+    return snapshot => feed.open(snapshot);
   }
 
   #event(event: JobEvent): void {
@@ -116,12 +155,12 @@ export class Monitors {
       ...(reason ? { reason } : {}),
       worker: record,
     });
-    this.#local(frame);
+    this.#tell(frame);
     for (const hub of hubs) this.#store.tellHub(hub, frame);
   }
 
-  #local(frame: string): void {
-    for (const connection of this.#feeds.keys()) connection.send(frame);
+  #tell(frame: string): void {
+    for (const feed of this.#feeds.values()) feed.worker(frame);
   }
 
   #flush(): void {

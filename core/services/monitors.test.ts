@@ -1,0 +1,95 @@
+import { expect, test } from 'vitest';
+import { Connection } from '../connections/connection.ts';
+import type { WorkerRecord } from '../messages/worker.ts';
+import type { JobEvent, Store } from '../store/store.ts';
+import type { Fleet, WorkerChange } from './fleet.ts';
+import { Monitors } from './monitors.ts';
+import type { Statistics } from './statistics.ts';
+
+const event = (type: JobEvent['type'], seq: number): JobEvent => ({
+  type,
+  ref: '/j',
+  job_id: 'j',
+  seq,
+  at: 1,
+  attempt: 1,
+  fields: '',
+});
+
+/** Monitors of a hub that a test moves by hand, and one monitor that is waiting for its snapshot. */
+function watched() {
+  const frames: string[] = [];
+  let happen = (_: object) => {};
+  let change = (_change: WorkerChange, _record: WorkerRecord) => {};
+  let say = (_: object) => {};
+  const store = { onEffect: (listener: typeof happen) => (happen = listener) };
+  const fleet = { onChange: (listener: typeof change) => (change = listener), takeChanged: () => [] };
+  const statistics = {
+    monitoringHubs: [],
+    onStats: (listener: typeof say) => (say = listener),
+    onDeadWorkers: () => undefined,
+  };
+  const monitors = new Monitors(
+    store as unknown as Store,
+    fleet as unknown as Fleet,
+    statistics as unknown as Statistics,
+    100,
+  );
+  const wire = {
+    write: (texts: string[]) => void frames.push(...texts),
+    buffered: () => 0,
+    ping: () => undefined,
+    close: () => undefined,
+    terminate: () => undefined,
+  };
+  const connection = new Connection('c', 'monitor', undefined, wire, { soft_bytes: 1e6, hard_bytes: 1e6 });
+  const open = monitors.add(connection);
+  return {
+    open,
+    event: (one: JobEvent) => happen({ kind: 'event', event: one }),
+    worker: (kind: WorkerChange, status: string) =>
+      change(kind, { worker_id: 'm:gpu0', status } as WorkerRecord),
+    stats: () => say({ at: 1 }),
+    told: async () => {
+      await new Promise(setImmediate);
+      return frames.map(frame => {
+        const { type, seq, worker } = JSON.parse(frame);
+        return [type, seq ?? worker?.status].join(' ').trim();
+      });
+    },
+  };
+}
+
+test('a monitor is told nothing before its snapshot, and misses nothing of what happens while that is gathered', async () => {
+  const { open, event: happened, worker, stats, told } = watched();
+  worker('connected', 'idle');
+  worker('updated', 'idle');
+  worker('updated', 'busy');
+  happened(event('job_assigned', 1));
+  happened(event('job_completed', 2));
+  stats();
+  expect(await told()).toEqual([]);
+
+  open({ type: 'snapshot' });
+  // Of a worker and of a job the newest is enough, and the snapshot has statistics.
+  expect(await told()).toEqual([
+    'snapshot',
+    'worker_connected idle',
+    'worker_updated busy',
+    'job_completed 2',
+  ]);
+
+  worker('updated', 'idle');
+  happened(event('job_queued', 3));
+  stats();
+  expect((await told()).slice(4)).toEqual(['worker_updated idle', 'job_queued 3', 'stats']);
+});
+
+test('what was held of a worker keeps its order: gone and back again is not back and gone', async () => {
+  const { open, worker, told } = watched();
+  worker('connected', 'idle');
+  worker('disconnected', 'offline');
+  worker('connected', 'idle');
+  open({ type: 'snapshot' });
+  expect(await told()).toEqual(['snapshot', 'worker_disconnected offline', 'worker_connected idle']);
+});
