@@ -107,6 +107,11 @@ export class Batcher {
     this.#sendAll(Infinity);
   }
 
+  /** The same but for new jobs, which keep their pace. */
+  flushMachines(): void {
+    this.#sendAll(0);
+  }
+
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;

@@ -183,7 +183,7 @@ export class RedisStore implements Store {
       },
       () => undefined,
     );
-    this.#run('hold', []).catch(() => undefined);
+    this.#run('hold', [], 'none').catch(() => undefined);
     void this.#durability.again();
     this.#bodies.clear();
   }
@@ -305,7 +305,7 @@ export class RedisStore implements Store {
     running: Held[],
   ): Promise<Registered> {
     const args = [machine_id, connection, indexes.join(','), ...pairs(running)];
-    const reply = await this.#run('register', args);
+    const reply = await this.#run('register', args, 'machines');
     const [, answers, fields, at] = reply as [string, AnswerReply[], string[], number];
     const registered: Registered = {
       answers: answers.map(toAnswer),
@@ -323,7 +323,7 @@ export class RedisStore implements Store {
   }
 
   async attach(machine_id: string, connection: string, registered_at: number) {
-    const reply = await this.#run('attach', [machine_id, connection, registered_at]);
+    const reply = await this.#run('attach', [machine_id, connection, registered_at], 'machines');
     const [present, fields] = reply as [number, string[]];
     if (present === 0) return null;
     const slots: Registered['slots'] = new Map();
@@ -333,30 +333,36 @@ export class RedisStore implements Store {
   }
 
   async renew(machine_id: string, connection: string, running: Held[]) {
-    const reply = await this.#run('renew', [machine_id, connection, ...pairs(running)]);
+    const reply = await this.#run('renew', [machine_id, connection, ...pairs(running)], 'machines');
     const [fenced, answers, freed, leased] = reply as [number, AnswerReply[], number[], number[]];
     return fenced === 1 ? null : { answers: answers.map(toAnswer), freed, leased: leased.sort() };
   }
 
   async disconnect(machine_id: string, connection: string): Promise<number[] | null> {
-    const [present, held] = (await this.#run('disconnect', [machine_id, connection])) as [number, number[]];
+    const [present, held] = (await this.#run('disconnect', [machine_id, connection], 'machines')) as [
+      number,
+      number[],
+    ];
     return present === 1 ? held : null;
   }
 
   async cancel(job_id: string, reason: string | undefined) {
     const words = reason === undefined ? '' : JSON.stringify(reason);
-    const [outcome] = (await this.#run('cancel', [refOf(job_id), words])) as [
+    const [outcome] = (await this.#run('cancel', [refOf(job_id), words], 'all')) as [
       'cancelled' | 'cancelling' | 'ended' | 'not_found',
     ];
     return outcome;
   }
 
   async setPriority(job_id: string, priority: number) {
-    return (await this.#run('set_priority', [refOf(job_id), priority])) as 'ok' | 'ended' | 'not_found';
+    return (await this.#run('set_priority', [refOf(job_id), priority], 'all')) as
+      | 'ok'
+      | 'ended'
+      | 'not_found';
   }
 
   async pause(job_type: string | null, why: { reason: string | null; at: number } | null): Promise<void> {
-    await this.#run('pause', [job_type ?? '*', why === null ? '' : JSON.stringify(why)]);
+    await this.#run('pause', [job_type ?? '*', why === null ? '' : JSON.stringify(why)], 'machines');
   }
 
   async paused() {
@@ -371,7 +377,7 @@ export class RedisStore implements Store {
     worker_ids: string[],
     why: { reason: string | null; resume_at: number | null } | null,
   ): Promise<void> {
-    await this.#run('drain', [why === null ? '' : JSON.stringify(why), ...worker_ids]);
+    await this.#run('drain', [why === null ? '' : JSON.stringify(why), ...worker_ids], 'machines');
   }
 
   async get(job_id: string): Promise<StoredJob | null> {
@@ -395,8 +401,7 @@ export class RedisStore implements Store {
 
   async watch(job_ids: string[], level: WatchLevel): Promise<(StoredJob | null)[]> {
     const refs = job_ids.map(id => refOf(id));
-    this.#batch.flush();
-    const reply = (await this.#run('watch', [LEVEL[level], ...refs])) as (RawJob | null)[];
+    const reply = (await this.#run('watch', [LEVEL[level], ...refs], 'all')) as (RawJob | null)[];
     return reply.map((raw, i) => (raw ? StoredJob.of(refs[i] as string, raw) : null));
   }
 
@@ -439,13 +444,13 @@ export class RedisStore implements Store {
   }
 
   async reap(): Promise<Reaped> {
-    const reply = await this.#run('reap', [jitter(), REAP_MAX]);
+    const reply = await this.#run('reap', [jitter(), REAP_MAX], 'none');
     const [more, due, expired, ended] = reply as [number, number, number, string[]];
     return { more: more === 1, next_due: due === 0 ? null : due, expired, ended };
   }
 
   async trim({ letters, keep, age_ms }: Trim): Promise<{ forgotten: number; more: boolean }> {
-    const reply = await this.#run('trim', [TRIM_MAX, letters.join(''), keep, age_ms]);
+    const reply = await this.#run('trim', [TRIM_MAX, letters.join(''), keep, age_ms], 'none');
     const [forgotten, more] = reply as [number, number];
     return { forgotten, more: more === 1 };
   }
@@ -464,11 +469,11 @@ export class RedisStore implements Store {
   }
 
   async purgeSignatures(): Promise<void> {
-    await this.#run('purge_signatures', []);
+    await this.#run('purge_signatures', [], 'none');
   }
 
   async beat(info: string, has_monitor: boolean, dead_after_ms: number, classes: string[]): Promise<Beat> {
-    const reply = await this.#run('beat', [info, has_monitor ? 1 : 0, dead_after_ms, ...classes]);
+    const reply = await this.#run('beat', [info, has_monitor ? 1 : 0, dead_after_ms, ...classes], 'none');
     const [now, dead, hubs, added, has_layout, arrival] = reply as [
       number,
       string[],
@@ -489,7 +494,7 @@ export class RedisStore implements Store {
   }
 
   async leave(): Promise<void> {
-    await this.#run('leave', []);
+    await this.#run('leave', [], 'none');
   }
 
   async putWorkers(records: WorkerRecord[]): Promise<void> {
@@ -529,9 +534,15 @@ export class RedisStore implements Store {
     return [...records.values()].map(text => JSON.parse(text) as WorkerRecord);
   }
 
-  /** Runs a script and hands out its effects. */
-  async #run(name: string, args: (string | number)[]): Promise<unknown> {
-    this.#batch.flush();
+  /**
+   * Runs a script and hands out its effects.
+   *
+   * @param behind what was asked for before and must be done before: housekeeping that lets new jobs through breaks their
+   *   pace, and the work of machines then waits behind hundreds of them
+   */
+  async #run(name: string, args: (string | number)[], behind: 'all' | 'machines' | 'none'): Promise<unknown> {
+    if (behind === 'all') this.#batch.flush();
+    if (behind === 'machines') this.#batch.flushMachines();
     const [reply, effects] = (await this.#link.run(name, [this.hub_id, ...args])) as [unknown, string[]];
     for (const text of effects) this.#apply(parseEffect(text));
     return reply;
