@@ -140,6 +140,15 @@ test('flush sends all that waits, also submits behind a call under way', async (
   expect(sent()).toEqual(['submit 32', 'submit 8']);
 });
 
+test('what machines said can go out at once, and leaves new jobs their pace', async () => {
+  const { it, add, sent } = batcher();
+  many(40, name => add('submit', name));
+  await turn();
+  add('finish', 'end');
+  it.flushMachines();
+  expect(sent()).toEqual(['submit 32', 'finish 1']);
+});
+
 test('when a call fails, the submits behind it are not kept for one timeout after the other', async () => {
   const { add, sent, calls, done } = batcher();
   many(100, name => add('submit', name));
