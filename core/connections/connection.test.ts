@@ -9,10 +9,13 @@ function fakeWire() {
     closed: [] as number[],
     stuck_bytes: 0,
     pings: 0,
+    reads: [] as string[],
     terminated: 0,
     write: (texts: string[]) => void wire.writes.push(texts),
     buffered: () => wire.stuck_bytes,
     ping: () => void (wire.pings += 1),
+    pause: () => void wire.reads.push('pause'),
+    resume: () => void wire.reads.push('resume'),
     close: (code: number) => void wire.closed.push(code),
     terminate: () => void (wire.terminated += 1),
   };
@@ -93,6 +96,34 @@ describe('the outbox', () => {
     connection.ended();
     connection.close(1012, 'x');
     expect(ends).toBe(1);
+  });
+});
+
+describe('a peer that is held up', () => {
+  it('is read no further until it is let on, each once', () => {
+    const { wire, connection } = connect();
+    connection.resume();
+    for (const act of ['pause', 'pause', 'resume', 'resume'] as const) connection[act]();
+    expect(wire.reads).toEqual(['pause', 'resume']);
+  });
+
+  it('is not taken for silent meanwhile', () => {
+    const { wire, connection } = connect();
+    connection.pause();
+    for (let i = 0; i < 5; i++) connection.checkAlive(0);
+    expect([wire.pings, wire.terminated]).toEqual([0, 0]);
+    connection.resume();
+    connection.checkAlive(0);
+    expect(wire.pings).toBe(1);
+  });
+
+  it('is heard when it is closed: it may say goodbye', () => {
+    const { wire, connection } = connect();
+    connection.pause();
+    connection.close(1012, 'later');
+    expect(wire.reads).toEqual(['pause', 'resume']);
+    connection.pause();
+    expect(wire.reads).toHaveLength(2);
   });
 });
 

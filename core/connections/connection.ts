@@ -9,6 +9,9 @@ export interface Wire {
   /** Bytes that the kernel has not taken yet. */
   buffered(): number;
   ping(): void;
+  /** Reads nothing more until `resume`; what was read already still comes. */
+  pause(): void;
+  resume(): void;
   close(code: number, reason: string): void;
   terminate(): void;
 }
@@ -36,6 +39,7 @@ export class Connection {
   readonly #latest = new Map<string, string>();
   #scheduled = false;
   #closed = false;
+  #paused = false;
   #heard_at = monotonic();
   #pings = 0;
   /** What the upper layers keep of this peer, e.g. its machine. */
@@ -102,9 +106,25 @@ export class Connection {
     for (const text of texts) this.send(text);
   }
 
+  /** Leaves what the peer sends where it is, so that it is held up and not the hub's memory. */
+  pause(): void {
+    if (this.#paused || this.#closed) return;
+    this.#paused = true;
+    this.#wire.pause();
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.heard();
+    this.#wire.resume();
+  }
+
   close(code: number, reason: string): void {
     if (this.#closed) return;
     this.#flush();
+    // The peer's own goodbye must be read.
+    this.resume();
     this.ended();
     this.#wire.close(code, reason);
     setTimeout(() => this.#wire.terminate(), CLOSE_TIMEOUT_MS).unref();
@@ -129,7 +149,8 @@ export class Connection {
 
   /** Pings a silent peer, and cuts one that left two pings unanswered. Called about twice an interval. */
   checkAlive(interval_ms: number): void {
-    if (monotonic() - this.#heard_at < interval_ms * (1 + this.#pings)) return;
+    // One that is not read cannot be heard.
+    if (this.#paused || monotonic() - this.#heard_at < interval_ms * (1 + this.#pings)) return;
     if (this.#pings >= 2) {
       this.ended();
       this.#wire.terminate();

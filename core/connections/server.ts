@@ -255,6 +255,8 @@ function wireOf(ws: WebSocket, socket: Socket, frames: { sent: number }): Wire {
     },
     buffered: () => socket.writableLength,
     ping: () => ws.readyState === ws.OPEN && ws.ping(),
+    pause: () => ws.pause(),
+    resume: () => ws.resume(),
     close: (code, reason) => ws.close(code, reason),
     terminate: () => ws.terminate(),
   };

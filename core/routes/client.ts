@@ -5,6 +5,7 @@ import { refOf } from '../store/keys.ts';
 import type { Broadcaster } from '../services/broadcaster.ts';
 import type { Accepted } from '../services/jobs.ts';
 import { type CommonServices, commonRoutes, reply, replyText } from './common.ts';
+import type { Intake } from './intake.ts';
 import { ClientListener, errorBody } from './peer.ts';
 import type { Handlers, Router } from './router.ts';
 import { HubError } from '../errors.ts';
@@ -13,6 +14,7 @@ import { WATCH_MAX } from '../messages/client.ts';
 export interface ClientServices extends CommonServices {
   log: Log;
   broadcaster: Broadcaster;
+  intake: Intake;
   router: () => Router;
 }
 
@@ -20,7 +22,7 @@ export interface ClientServices extends CommonServices {
 const WATCHES_MAX = 100 * WATCH_MAX;
 
 export function clientRoutes(services: ClientServices): Handlers<'client'> {
-  const { jobs, broadcaster } = services;
+  const { jobs, broadcaster, intake } = services;
   const listeners = new WeakMap<Connection, ClientListener>();
   const listenerOf = (connection: Connection) => {
     let listener = listeners.get(connection);
@@ -45,6 +47,7 @@ export function clientRoutes(services: ClientServices): Handlers<'client'> {
         if (error) services.router().fail(connection, request_id, error);
         else connection.send(acceptedText(accepted as Accepted, request_id));
       });
+      intake.brought(connection);
     },
 
     // -> jobs_accepted, one result a job
@@ -67,6 +70,7 @@ export function clientRoutes(services: ClientServices): Handlers<'client'> {
           failed(error);
         }
       });
+      intake.brought(connection);
     },
 
     // -> jobs_watched, then the replay

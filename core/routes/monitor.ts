@@ -2,15 +2,17 @@ import { HubError } from '../errors.ts';
 import { notFound } from '../services/jobs.ts';
 import type { Operations } from '../services/operations.ts';
 import { type CommonServices, commonRoutes, reply } from './common.ts';
+import type { Intake } from './intake.ts';
 import type { Handlers, Router } from './router.ts';
 
 export interface MonitorServices extends CommonServices {
   operations: Operations;
+  intake: Intake;
   router: () => Router;
 }
 
 export function monitorRoutes(services: MonitorServices): Handlers<'monitor'> {
-  const { clock, store, jobs, operations } = services;
+  const { clock, store, jobs, operations, intake } = services;
   return {
     ...commonRoutes(services),
 
@@ -20,6 +22,7 @@ export function monitorRoutes(services: MonitorServices): Handlers<'monitor'> {
         if (error) services.router().fail(connection, message.request_id, error);
         else connection.sendMessage(reply(message, { type: 'job_accepted', ...accepted }));
       });
+      intake.brought(connection);
     },
     // -> job_accepted of the new job
     retry_job: async (connection, message) => {

@@ -39,6 +39,8 @@ function watched() {
     write: (texts: string[]) => void frames.push(...texts),
     buffered: () => 0,
     ping: () => undefined,
+    pause: () => undefined,
+    resume: () => undefined,
     close: () => undefined,
     terminate: () => undefined,
   };

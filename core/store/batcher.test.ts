@@ -149,6 +149,24 @@ test('what machines said can go out at once, and leaves new jobs their pace', as
   expect(sent()).toEqual(['submit 32', 'finish 1']);
 });
 
+test('it is crowded while the submits of two calls wait, and tells when there is room again', async () => {
+  const { it, add, calls } = batcher();
+  const told: boolean[] = [];
+  it.onRoom(() => told.push(it.crowded));
+  many(63, name => add('submit', name));
+  expect(it.crowded).toBe(false);
+  add('submit', 'one more');
+  add('finish', 'of no matter');
+  expect([it.crowded, told]).toEqual([true, []]);
+  await turn();
+  expect([it.crowded, told]).toEqual([false, [false]]);
+  many(40, name => add('submit', name));
+  expect(it.crowded).toBe(true);
+  calls[0]?.fail(new Error('gone'));
+  await turn();
+  expect([it.crowded, told]).toEqual([false, [false, false]]);
+});
+
 test('when a call fails, the submits behind it are not kept for one timeout after the other', async () => {
   const { add, sent, calls, done } = batcher();
   many(100, name => add('submit', name));

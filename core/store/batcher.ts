@@ -39,6 +39,8 @@ export type BatchKind = (typeof ORDER)[number];
  * as many jobs end meanwhile.
  */
 const PACED: BatchKind = 'submit';
+/** So many that wait for their call are enough for the next two: whoever brings more need not be read meanwhile. */
+const CROWD = 2 * BATCH_MAX;
 
 /** The script for submissions with the claims they call for. */
 const SUBMIT_AND_CLAIM = 'submit_claim';
@@ -66,6 +68,7 @@ export class Batcher {
   #scheduled = false;
   /** Calls of the paced kind without their reply. */
   #paced = 0;
+  readonly #onRoom: (() => void)[] = [];
   /** Ends of jobs that were added, and those of them that were sent. */
   #ends = { added: 0, sent: 0 };
 
@@ -92,6 +95,16 @@ export class Batcher {
     this.#waitingOf(kind).push(operation);
     if (kind !== PACED || this.#paced === 0) this.#schedule();
     return operation;
+  }
+
+  /** Do so many new jobs wait that more should stay where they are? */
+  get crowded(): boolean {
+    return this.#waitingOf(PACED).length >= CROWD;
+  }
+
+  /** Told when it is no longer crowded. */
+  onRoom(listener: () => void): void {
+    this.#onRoom.push(listener);
   }
 
   /** Takes an operation back. False if it was sent already. */
@@ -129,8 +142,9 @@ export class Batcher {
   }
 
   #sendSome(kind: BatchKind, most: number): void {
-    const waiting = this.#waitingOf(kind);
-    const going = waiting.splice(0, most);
+    const was_crowded = this.crowded;
+    const going = this.#waitingOf(kind).splice(0, most);
+    if (was_crowded && !this.crowded) for (const listener of this.#onRoom) listener();
     for (let i = 0; i < going.length; i += BATCH_MAX) {
       const operations = going.slice(i, i + BATCH_MAX);
       void this.#send(kind, operations);

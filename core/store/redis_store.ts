@@ -157,6 +157,14 @@ export class RedisStore implements Store {
     this.#link.close();
   }
 
+  get crowded(): boolean {
+    return this.#batch.crowded;
+  }
+
+  onRoom(listener: () => void): void {
+    this.#batch.onRoom(listener);
+  }
+
   onEffect(listener: (effect: Effect) => void): void {
     this.#effects.push(listener);
   }

@@ -152,6 +152,8 @@ export interface Store {
   /** Script calls until their reply, and those that failed. */
   readonly round_trips: Histogram;
   readonly failed_trips: number;
+  /** Do so many new jobs wait for their call to Redis that whoever brings more should be read no further? */
+  readonly crowded: boolean;
   /** Why new work cannot be taken now, as a sentence; null if it can, as far as `probe` found. */
   readonly trouble: string | null;
 
@@ -164,6 +166,8 @@ export interface Store {
   probe(): Promise<void>;
   /** All that was sent to Redis before has been answered or has failed. Never throws. */
   settled(): Promise<void>;
+  /** Told when it is no longer crowded. */
+  onRoom(listener: () => void): void;
   onEffect(listener: (effect: Effect) => void): void;
   /** Told when Redis can be served again: hints may have been missed. */
   onUp(listener: () => void): void;

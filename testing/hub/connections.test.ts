@@ -10,6 +10,8 @@ afterEach(() => fleet?.[Symbol.asyncDispose]());
 
 const connect = (path: '/ws/client' | '/ws/worker' | '/ws/monitor', url = fleet.hub.wsUrl) =>
   Peer.connect(url, { path, timeout_ms: 10_000 });
+/** Jobs of 1 KB: twenty times what the hub reads of a socket at once. */
+const FLOOD = 1200;
 const many = (count: number, path: '/ws/client') =>
   Promise.all(Array.from({ length: count }, () => connect(path)));
 
@@ -171,6 +173,31 @@ test('a peer whose network swallows everything is found dead after two unanswere
   // Silent for one interval, then two pings of an interval each; looked at twice an interval.
   expect(found_ms).toBeGreaterThan(PING_MS);
   expect(found_ms).toBeLessThan(PING_MS * 4 + 400);
+});
+
+test('who floods a hub that cannot pass it on is held up at its socket; all of it is taken in the end', async () => {
+  fleet = await Fleet.start();
+  const [client, worker] = [await connect('/ws/client'), await connect('/ws/worker')];
+  const redis = fleet.redis.client();
+  const framesRead = async () => {
+    const metrics = await (await fetch(`${fleet.hub.httpUrl}/metrics`)).text();
+    return Number(/^gpuhub_frames_received_total (\d+)/m.exec(metrics)?.[1]);
+  };
+  const params = { text: 'x'.repeat(1000) };
+  // Longer than the test takes; the hub's own patience with Redis is 3 s.
+  await redis.call('CLIENT', 'PAUSE', '2000', 'ALL');
+  for (let i = 0; i < FLOOD; i++)
+    client.send({ type: 'submit_job', job_id: `flood-${i}`, job_type: 'x', params });
+  await until('some to be read', async () => (await framesRead()) > 64);
+  // Time for all of them, if it read on. Others are served.
+  for (let i = 0; i < 50; i++) {
+    await worker.request({ type: 'ping' });
+    if ((await framesRead()) > FLOOD) break;
+  }
+  expect((await framesRead()) - 50).toBeLessThan(FLOOD / 4);
+  const accepted = () => client.frames.filter(frame => frame.type === 'job_accepted').length;
+  await until('all to be accepted', () => Promise.resolve(accepted() === FLOOD));
+  expect(client.frames.filter(frame => frame.type === 'error')).toEqual([]);
 });
 
 test('a reader that stops is closed with 4413 and delays nobody; back again it gets the end of the job', async () => {
