@@ -22,8 +22,8 @@ interface Scenario {
   machines: number;
   settings: Partial<MockSettings>;
   jobs: Omit<Job, 'job_id'>[];
-  /** Called once when the first job has started. */
-  whenStarted?: (play: Play) => void;
+  /** Called once when the first job has started, with the machine that is at it. */
+  whenStarted?: (play: Play, machine: string) => void;
   /** Over when so many jobs have ended; all by default. */
   endsWith?: number;
   /** What was not as claimed, or nothing. */
@@ -71,7 +71,7 @@ export const SCENARIOS: readonly Scenario[] = [
     machines: 2,
     settings: { gpuCount: 4, failRate: 0, durationMs: 2000 },
     jobs: times(16),
-    whenStarted: play => fleet.stop(play.machines[0] ?? ''),
+    whenStarted: (_, machine) => fleet.stop(machine),
     judge: allCompleted,
   },
   {
@@ -153,15 +153,15 @@ export class Play {
     if (frame.type === 'error') this.#over('not as claimed', String(frame['message']));
     else if (frame.type === 'job_queued') note(this.queued, id, frame);
     else if (frame.type === 'job_assigned') note(this.assigned, id, frame);
-    else if (frame.type === 'job_started') this.#started();
+    else if (frame.type === 'job_started') this.#started(String(frame['worker_id']));
     else if (ENDS.has(frame.type)) this.#ended(id, frame.type);
     touch('mock');
   }
 
-  #started(): void {
+  #started(worker: string): void {
     if (this.#begun) return;
     this.#begun = true;
-    this.scenario.whenStarted?.(this);
+    this.scenario.whenStarted?.(this, worker.slice(0, worker.lastIndexOf(':')));
   }
 
   #ended(id: string, type: string): void {
