@@ -86,7 +86,7 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
     const message = envelopeOf(ended);
     const { job_id, lease_id } = message;
     progress.forget(lease_id);
-    const slot = fleet.slotWith(machine, lease_id);
+    const slot = machine.leased.get(lease_id);
     const lease = slot?.lease ?? null;
     const ref = refOf(job_id);
     store.finish(
@@ -112,8 +112,7 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
 
   const logStart = (connection: Connection, message: LeaseMessage) => {
     if (!log.isLevelEnabled('debug')) return;
-    const machine = fleet.machineOf(connection);
-    const slot = machine && fleet.slotWith(machine, message.lease_id);
+    const slot = fleet.machineOf(connection)?.leased.get(message.lease_id);
     log.debug({ ...namesOf(message, slot), trace_id: slot?.lease?.trace_id }, 'job started');
   };
 
@@ -239,7 +238,7 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
     job_released: (connection, message) =>
       finish(connection, message, { kind: 'released', payload: '', retryable: true }),
     job_rejected: (connection, message) => {
-      const slot = fleet.slotWith(machineOf(connection), message.lease_id);
+      const slot = machineOf(connection).leased.get(message.lease_id);
       if (slot) passOver(slot, message.retry_after_ms);
       finish(connection, message, { kind: 'rejected', payload: '', retryable: true });
     },

@@ -228,8 +228,8 @@ export class Fleet {
     for (const lease of running) {
       if (answers.get(lease)?.action !== 'cancel') continue;
       this.#sendCancel(machine, lease.job_id, lease.lease_id, 'cancelled', this.#config.CANCEL_GRACE_MS);
-      for (const slot of machine.slots.values())
-        if (slot.lease?.lease_id === lease.lease_id) slot.stopping = true;
+      const slot = machine.leased.get(lease.lease_id);
+      if (slot) slot.stopping = true;
     }
     const drained = [...machine.slots.values()].filter(slot => slot.operator);
     if (drained.length > 0) this.#sayDrain(machine, drained);
@@ -242,6 +242,7 @@ export class Fleet {
       connection,
       fence,
       slots: new Map(),
+      leased: new Map(),
       version: message.version ?? null,
       connected_at: now,
       registered_at,
@@ -432,7 +433,7 @@ export class Fleet {
 
   /** The lease is the present one, again if it had run out. An order to stop that was lost on its way is said again. */
   #renewed(machine: Machine, lease: HeldLease, stop: boolean): void {
-    const slot = this.slotWith(machine, lease.lease_id);
+    const slot = machine.leased.get(lease.lease_id);
     if (!slot?.lease) return;
     slot.lease.mark = null;
     if (!stop || slot.stopping) return;
@@ -444,12 +445,6 @@ export class Fleet {
   #ownSlot(machine: Machine, worker_id: string): Slot | undefined {
     const slot = this.slotOf(worker_id);
     return slot?.machine === machine ? slot : undefined;
-  }
-
-  /** The slot with this lease, if this hub knows of it. */
-  slotWith(machine: Machine, lease_id: string): Slot | undefined {
-    for (const slot of machine.slots.values()) if (slot.lease?.lease_id === lease_id) return slot;
-    return undefined;
   }
 
   /**

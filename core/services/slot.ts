@@ -10,6 +10,8 @@ export interface Machine {
   /** `<hub>:<connection>.<registration>`, the fence in Redis. */
   fence: string;
   slots: Map<number, Slot>;
+  /** Those of them that have a lease, by its id. Kept by the slots. */
+  leased: Map<string, Slot>;
   version: string | null;
   connected_at: number;
   /** ms of the time of Redis: of two registrations of a machine the later one counts. */
@@ -49,7 +51,7 @@ export class Slot {
   readonly worker_id: string;
   readonly gpu: Gpu;
   readonly profile: Profile;
-  lease: Lease | null = null;
+  #lease: Lease | null = null;
   /** The lease that was last sent: none is sent twice. */
   sent: string | null = null;
   /** A claim is on its way. */
@@ -83,9 +85,20 @@ export class Slot {
     this.last_seen_at = now;
   }
 
+  get lease(): Lease | null {
+    return this.#lease;
+  }
+
+  set lease(lease: Lease | null) {
+    const { leased } = this.machine;
+    if (this.#lease !== null) leased.delete(this.#lease.lease_id);
+    if (lease !== null) leased.set(lease.lease_id, this);
+    this.#lease = lease;
+  }
+
   /** May it be given a job? */
   get idle(): boolean {
-    return !this.machine.gone && !this.lease && !this.claiming && !this.drained && !this.operator;
+    return !this.machine.gone && !this.#lease && !this.claiming && !this.drained && !this.operator;
   }
 
   get status(): WorkerState {

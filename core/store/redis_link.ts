@@ -94,7 +94,7 @@ class ScriptCall extends Command {
   override toWritable(): string {
     let text = `*${this.args.length + 1}\r\n$${this.name.length}\r\n${this.name}`;
     for (const arg of this.args as Argument[]) {
-      const value = String(arg);
+      const value = typeof arg === 'string' ? arg : String(arg);
       text += `\r\n$${Buffer.byteLength(value)}\r\n${value}`;
     }
     return `${text}\r\n`;

@@ -562,13 +562,7 @@ export class RedisStore implements Store {
     operations: (string | number)[][],
     answers: readonly unknown[],
   ): void {
-    // A lease that is over may have sent another result in the same turn.
-    const completed = (answer: unknown) => COMPLETED.test(answer as string);
-    const resultOf =
-      kind === 'finish'
-        ? (ref: string) =>
-            operations.find((args, i) => args[0] === ref && completed(answers[i]))?.[4] as string
-        : undefined;
+    const resultOf = kind === 'finish' ? resultsIn(operations, answers) : undefined;
     for (const text of texts) this.#apply(parseEffect(text, resultOf));
   }
 
@@ -621,6 +615,22 @@ function leftOf(left: readonly (string | number)[], class_id: string): number {
 
 /** Of lua/finish.lua: this message completed its job. A repeat of it has no times. */
 const COMPLETED = /^\S+ ok \d/;
+
+/** Finds the results of the jobs that a call of ends completed. Events come in the order of the ends. */
+function resultsIn(operations: (string | number)[][], answers: readonly unknown[]) {
+  let next = 0;
+  return (ref: string): string | undefined => {
+    for (let tried = 0; tried < operations.length; tried++) {
+      const at = (next + tried) % operations.length;
+      const args = operations[at] as (string | number)[];
+      // A lease that is over may have sent another result in the same turn.
+      if (args[0] !== ref || !COMPLETED.test(answers[at] as string)) continue;
+      next = at + 1;
+      return args[4] as string;
+    }
+    return undefined;
+  };
+}
 
 /** @param text of lua/finish.lua @param now ms */
 function toFinished(text: string, now: number): Finished {
