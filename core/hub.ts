@@ -11,7 +11,6 @@ import { clientRoutes } from './routes/client.ts';
 import { hubRoutes } from './routes/http/hub.ts';
 import { jobRoutes } from './routes/http/jobs.ts';
 import { HttpRouter } from './routes/http/server.ts';
-import { Intake } from './routes/intake.ts';
 import { monitorRoutes } from './routes/monitor.ts';
 import { Router } from './routes/router.ts';
 import { workerRoutes } from './routes/worker.ts';
@@ -87,7 +86,6 @@ export class Hub {
       statistics,
       operations,
       traces,
-      intake: new Intake(store),
       explain: new Explain(store, jobs, operations, statistics, clock),
       router: () => this.#router,
     };

@@ -107,14 +107,15 @@ describe('a peer that is held up', () => {
     expect(wire.reads).toEqual(['pause', 'resume']);
   });
 
-  it('is not taken for silent meanwhile', () => {
+  it('is not taken for silent meanwhile, and hears that the hub lives', () => {
     const { wire, connection } = connect();
     connection.pause();
     for (let i = 0; i < 5; i++) connection.checkAlive(0);
-    expect([wire.pings, wire.terminated]).toEqual([0, 0]);
+    expect(connection.paused).toBe(true);
+    expect([wire.pings, wire.terminated]).toEqual([5, 0]);
     connection.resume();
-    connection.checkAlive(0);
-    expect(wire.pings).toBe(1);
+    for (let i = 0; i < 3; i++) connection.checkAlive(0);
+    expect([wire.pings, wire.terminated]).toEqual([7, 1]);
   });
 
   it('is heard when it is closed: it may say goodbye', () => {

@@ -106,6 +106,11 @@ export class Connection {
     for (const text of texts) this.send(text);
   }
 
+  /** Is it read no further for now? */
+  get paused(): boolean {
+    return this.#paused;
+  }
+
   /** Leaves what the peer sends where it is, so that it is held up and not the hub's memory. */
   pause(): void {
     if (this.#paused || this.#closed) return;
@@ -149,8 +154,9 @@ export class Connection {
 
   /** Pings a silent peer, and cuts one that left two pings unanswered. Called about twice an interval. */
   checkAlive(interval_ms: number): void {
-    // One that is not read cannot be heard.
-    if (this.#paused || monotonic() - this.#heard_at < interval_ms * (1 + this.#pings)) return;
+    if (monotonic() - this.#heard_at < interval_ms * (1 + this.#pings)) return;
+    // One that is not read cannot be heard, but should hear that the hub lives.
+    if (this.#paused) return this.#wire.ping();
     if (this.#pings >= 2) {
       this.ended();
       this.#wire.terminate();

@@ -4,8 +4,7 @@ import type { Log } from '../log.ts';
 import { refOf } from '../store/keys.ts';
 import type { Broadcaster } from '../services/broadcaster.ts';
 import type { Accepted } from '../services/jobs.ts';
-import { type CommonServices, commonRoutes, reply, replyText } from './common.ts';
-import type { Intake } from './intake.ts';
+import { type CommonServices, commonRoutes, holdUp, reply, replyText } from './common.ts';
 import { ClientListener, errorBody } from './peer.ts';
 import type { Handlers, Router } from './router.ts';
 import { HubError } from '../errors.ts';
@@ -14,7 +13,6 @@ import { WATCH_MAX } from '../messages/client.ts';
 export interface ClientServices extends CommonServices {
   log: Log;
   broadcaster: Broadcaster;
-  intake: Intake;
   router: () => Router;
 }
 
@@ -22,7 +20,7 @@ export interface ClientServices extends CommonServices {
 const WATCHES_MAX = 100 * WATCH_MAX;
 
 export function clientRoutes(services: ClientServices): Handlers<'client'> {
-  const { jobs, broadcaster, intake } = services;
+  const { jobs, broadcaster, store } = services;
   const listeners = new WeakMap<Connection, ClientListener>();
   const listenerOf = (connection: Connection) => {
     let listener = listeners.get(connection);
@@ -47,7 +45,7 @@ export function clientRoutes(services: ClientServices): Handlers<'client'> {
         if (error) services.router().fail(connection, request_id, error);
         else connection.send(acceptedText(accepted as Accepted, request_id));
       });
-      intake.brought(connection);
+      holdUp(connection, store);
     },
 
     // -> jobs_accepted, one result a job
@@ -70,7 +68,7 @@ export function clientRoutes(services: ClientServices): Handlers<'client'> {
           failed(error);
         }
       });
-      intake.brought(connection);
+      holdUp(connection, store);
     },
 
     // -> jobs_watched, then the replay

@@ -1,5 +1,6 @@
 import type { RedisClock } from '../clock.ts';
 import type { Config } from '../config.ts';
+import type { Connection } from '../connections/connection.ts';
 import type { Explain } from '../services/explain.ts';
 import type { Jobs } from '../services/jobs.ts';
 import type { Statistics } from '../services/statistics.ts';
@@ -25,6 +26,17 @@ export const replyText = ({ request_id }: { request_id?: string | undefined }) =
 
 /** The envelope of a page needs a little room as well. */
 export const pageBytes = (config: Config) => Math.floor(config.MAX_MESSAGE_BYTES * 0.95) - 1024;
+
+/**
+ * Reads a peer no further that brings new jobs faster than they go to Redis, until there is room. So a flood waits as bytes
+ * in the kernel and with its sender, not as parsed jobs in the hub, where each garbage collection copies them. HTTP needs no
+ * such thing: a connection asks once and waits for the answer.
+ */
+export function holdUp(connection: Connection, store: Store): void {
+  if (connection.paused || !store.crowded) return;
+  connection.pause();
+  store.onceRoom(() => connection.resume());
+}
 
 type Shared = 'ping' | 'cancel_job' | 'get_job' | 'list_jobs' | 'explain_job' | 'get_stats';
 

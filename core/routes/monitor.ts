@@ -1,18 +1,16 @@
 import { HubError } from '../errors.ts';
 import { notFound } from '../services/jobs.ts';
 import type { Operations } from '../services/operations.ts';
-import { type CommonServices, commonRoutes, reply } from './common.ts';
-import type { Intake } from './intake.ts';
+import { type CommonServices, commonRoutes, holdUp, reply } from './common.ts';
 import type { Handlers, Router } from './router.ts';
 
 export interface MonitorServices extends CommonServices {
   operations: Operations;
-  intake: Intake;
   router: () => Router;
 }
 
 export function monitorRoutes(services: MonitorServices): Handlers<'monitor'> {
-  const { clock, store, jobs, operations, intake } = services;
+  const { clock, store, jobs, operations } = services;
   return {
     ...commonRoutes(services),
 
@@ -22,7 +20,7 @@ export function monitorRoutes(services: MonitorServices): Handlers<'monitor'> {
         if (error) services.router().fail(connection, message.request_id, error);
         else connection.sendMessage(reply(message, { type: 'job_accepted', ...accepted }));
       });
-      intake.brought(connection);
+      holdUp(connection, store);
     },
     // -> job_accepted of the new job
     retry_job: async (connection, message) => {

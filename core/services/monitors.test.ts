@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { Connection } from '../connections/connection.ts';
 import type { WorkerRecord } from '../messages/worker.ts';
 import type { JobEvent, Store } from '../store/store.ts';
@@ -6,15 +6,17 @@ import type { Fleet, WorkerChange } from './fleet.ts';
 import { Monitors } from './monitors.ts';
 import type { Statistics } from './statistics.ts';
 
-const event = (type: JobEvent['type'], seq: number): JobEvent => ({
+const event = (type: JobEvent['type'], seq: number, job_id = 'j'): JobEvent => ({
   type,
-  ref: '/j',
-  job_id: 'j',
+  ref: `/${job_id}`,
+  job_id,
   seq,
   at: 1,
   attempt: 1,
   fields: '',
 });
+
+afterEach(() => vi.useRealTimers());
 
 /** Monitors of a hub that a test moves by hand, and one monitor that is waiting for its snapshot. */
 function watched() {
@@ -25,6 +27,7 @@ function watched() {
   const store = { onEffect: (listener: typeof happen) => (happen = listener) };
   const fleet = { onChange: (listener: typeof change) => (change = listener), takeChanged: () => [] };
   const statistics = {
+    left_out: 0,
     monitoringHubs: [],
     onStats: (listener: typeof say) => (say = listener),
     onDeadWorkers: () => undefined,
@@ -35,16 +38,19 @@ function watched() {
     statistics as unknown as Statistics,
     100,
   );
+  let stuck_bytes = 0;
   const wire = {
     write: (texts: string[]) => void frames.push(...texts),
-    buffered: () => 0,
+    buffered: () => stuck_bytes,
     ping: () => undefined,
     pause: () => undefined,
     resume: () => undefined,
     close: () => undefined,
     terminate: () => undefined,
   };
-  const connection = new Connection('c', 'monitor', undefined, wire, { soft_bytes: 1e6, hard_bytes: 1e6 });
+  const connection = new Connection('c', 'monitor', undefined, wire, { soft_bytes: 1e5, hard_bytes: 1e9 });
+  vi.useFakeTimers({ toFake: ['setInterval'] });
+  monitors.start();
   const open = monitors.add(connection);
   return {
     open,
@@ -52,6 +58,11 @@ function watched() {
     worker: (kind: WorkerChange, status: string) =>
       change(kind, { worker_id: 'm:gpu0', status } as WorkerRecord),
     stats: () => say({ at: 1 }),
+    left_out: () => statistics.left_out,
+    /** The kernel has so many bytes for the monitor that it has not read. */
+    stuck: (bytes: number) => (stuck_bytes = bytes),
+    /** What is told ten times a second. */
+    flush: () => vi.advanceTimersByTime(100),
     told: async () => {
       await new Promise(setImmediate);
       return frames.map(frame => {
@@ -94,4 +105,26 @@ test('what was held of a worker keeps its order: gone and back again is not back
   worker('connected', 'idle');
   open({ type: 'snapshot' });
   expect(await told()).toEqual(['snapshot', 'worker_disconnected offline', 'worker_connected idle']);
+});
+
+test('news of workers wait while the monitor reads slowly, the newest of each kind', async () => {
+  const { open, worker, told, stuck, flush } = watched();
+  open({ type: 'snapshot' });
+  stuck(1e6);
+  for (const status of ['busy', 'idle', 'busy', 'stopping']) worker('updated', status);
+  flush();
+  expect(await told()).toEqual(['snapshot']);
+  stuck(0);
+  worker('disconnected', 'offline');
+  flush();
+  expect(await told()).toEqual(['snapshot', 'worker_updated stopping', 'worker_disconnected offline']);
+});
+
+test('of events that wait, at most ten seconds of the rate are kept, the newest, and the others are counted', async () => {
+  const { open, event: happened, left_out, flush, told } = watched();
+  for (let i = 1; i <= 1003; i++) happened(event('job_completed', i, `job${i}`));
+  flush();
+  expect(left_out()).toBe(3);
+  open({ type: 'snapshot' });
+  expect((await told()).slice(0, 2)).toEqual(['snapshot', 'job_completed 4']);
 });

@@ -12,6 +12,9 @@ const FLUSH_MS = 100;
 /** Records of workers written at once: a millisecond. Thousands of machines change each second, by their heartbeats alone. */
 const RECORDS_A_TURN = 64;
 
+/** Events that wait for one monitor are at most those of so many seconds of its rate. */
+const WAITING_MAX_S = 10;
+
 /** What a frame about a worker says of which: the newest of these stands for those before. */
 const subjectOf = (frame: string) => frame.split(',', 2).join();
 
@@ -22,8 +25,9 @@ const subjectOf = (frame: string) => frame.split(',', 2).join();
 class Feed {
   readonly #connection: Connection;
   readonly #rate: number;
-  /** News of workers that must follow the snapshot, the newest of each kind; null once that was sent. */
-  #held: Map<string, string> | null = new Map();
+  /** News of workers that wait for the snapshot or for a slow reader, the newest of each kind. */
+  readonly #workers = new Map<string, string>();
+  #opened = false;
   readonly #waiting = new Map<string, { frame: string; ended: boolean }>();
   #tokens: number;
   left_out = 0;
@@ -37,27 +41,29 @@ class Feed {
   /** Sends the snapshot, and what it may have missed. */
   open(snapshot: object): void {
     this.#connection.sendMessage(snapshot);
-    const held = this.#held ?? [];
-    this.#held = null;
-    for (const frame of held.values()) this.#connection.send(frame);
+    this.#opened = true;
     this.flush();
   }
 
+  get #free(): boolean {
+    return this.#opened && !this.#connection.behind;
+  }
+
   worker(frame: string): void {
-    if (this.#held === null) return this.#connection.send(frame);
+    if (this.#workers.size === 0 && this.#free) return this.#connection.send(frame);
     const subject = subjectOf(frame);
     // Behind what was said of it before, as it happened.
-    this.#held.delete(subject);
-    this.#held.set(subject, frame);
+    this.#workers.delete(subject);
+    this.#workers.set(subject, frame);
   }
 
   stats(frame: string): void {
     // A snapshot has its own.
-    if (this.#held === null) this.#connection.send(frame);
+    if (this.#opened) this.#connection.send(frame);
   }
 
   offer(event: JobEvent, frame: string): void {
-    if (this.#held === null && this.#tokens >= 1 && this.#waiting.size === 0 && !this.#connection.behind) {
+    if (this.#tokens >= 1 && this.#waiting.size === 0 && this.#free) {
       this.#tokens -= 1;
       return this.#connection.send(frame);
     }
@@ -65,11 +71,23 @@ class Feed {
     if (before) this.left_out += 1;
     // Nothing may take the place of the end of a job.
     if (!before?.ended) this.#waiting.set(event.ref, { frame, ended: TERMINAL_EVENTS.has(event.type) });
+    if (this.#waiting.size > WAITING_MAX_S * this.#rate) this.#leaveOutOldest();
+  }
+
+  #leaveOutOldest(): void {
+    const [oldest] = this.#waiting.keys();
+    this.#waiting.delete(oldest as string);
+    this.left_out += 1;
   }
 
   flush(): void {
     this.#tokens = Math.min(this.#rate, this.#tokens + (this.#rate * FLUSH_MS) / 1000);
-    if (this.#held || this.#waiting.size === 0 || this.#connection.behind) return;
+    for (const [subject, frame] of this.#workers) {
+      if (!this.#free) return;
+      this.#workers.delete(subject);
+      this.#connection.send(frame);
+    }
+    if (this.#waiting.size === 0 || !this.#free) return;
     for (const ended of [true, false]) {
       for (const [ref, waiting] of this.#waiting) {
         if (waiting.ended !== ended) continue;
@@ -129,7 +147,7 @@ export class Monitors {
   }
 
   /**
-   * Of what happens from now on, the monitor will miss nothing.
+   * Of what this hub hears from now on, the monitor will miss nothing; of what others hear, from the next beat on.
    *
    * @returns to be called with the snapshot, which goes before all of it
    */

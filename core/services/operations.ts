@@ -77,7 +77,7 @@ export class Operations {
 
   /** What a monitor is shown first. @throws HubError `unavailable` */
   async snapshot(max_bytes: number): Promise<object> {
-    await this.#statistics.beat();
+    await this.#statistics.beatAnew();
     const [workers, { jobs }, paused] = await Promise.all([
       this.workers({}),
       this.#store.list({ limit: SNAPSHOT_JOBS, full: false, max_bytes: Math.floor(max_bytes / 4) }),

@@ -154,7 +154,13 @@ export class Statistics {
     return this.#latest;
   }
 
-  /** Says and learns now, e.g. because a monitor came. */
+  /** The same after one that is under way, which does not say yet what has just changed, e.g. that a monitor came. */
+  async beatAnew(): Promise<void> {
+    await this.#running;
+    await this.beat();
+  }
+
+  /** Says and learns now. */
   beat(): Promise<void> {
     this.#running ??= this.#beat()
       .catch((error: Error) => {

@@ -149,22 +149,37 @@ test('what machines said can go out at once, and leaves new jobs their pace', as
   expect(sent()).toEqual(['submit 32', 'finish 1']);
 });
 
-test('it is crowded while the submits of two calls wait, and tells when there is room again', async () => {
+test('it is crowded while the submits of two calls wait, and tells who asked when there is room', async () => {
   const { it, add, calls } = batcher();
-  const told: boolean[] = [];
-  it.onRoom(() => told.push(it.crowded));
+  const told: string[] = [];
   many(63, name => add('submit', name));
   expect(it.crowded).toBe(false);
   add('submit', 'one more');
   add('finish', 'of no matter');
-  expect([it.crowded, told]).toEqual([true, []]);
-  await turn();
-  expect([it.crowded, told]).toEqual([false, [false]]);
-  many(40, name => add('submit', name));
   expect(it.crowded).toBe(true);
+  it.onceRoom(() => told.push('first'));
+  expect(told).toEqual([]);
+  await turn();
+  expect([it.crowded, told]).toEqual([false, ['first']]);
+  many(40, name => add('submit', name));
+  it.onceRoom(() => told.push('second'));
+  expect([it.crowded, told]).toEqual([true, ['first']]);
   calls[0]?.fail(new Error('gone'));
   await turn();
-  expect([it.crowded, told]).toEqual([false, [false, false]]);
+  expect([it.crowded, told]).toEqual([false, ['first', 'second']]);
+});
+
+test('there is room for who waited, however many others bring more meanwhile', async () => {
+  const { it, add, calls } = batcher();
+  const told: string[] = [];
+  many(100, name => add('submit', name));
+  it.onceRoom(() => told.push('room'));
+  await turn();
+  many(32, name => add('submit', name));
+  expect([it.crowded, told]).toEqual([true, []]);
+  calls[0]?.answer();
+  await turn();
+  expect([it.crowded, told]).toEqual([true, ['room']]);
 });
 
 test('when a call fails, the submits behind it are not kept for one timeout after the other', async () => {

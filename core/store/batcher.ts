@@ -68,7 +68,10 @@ export class Batcher {
   #scheduled = false;
   /** Calls of the paced kind without their reply. */
   #paced = 0;
-  readonly #onRoom: (() => void)[] = [];
+  /** Submits that were added, and those of them that were sent. */
+  #submits = { added: 0, sent: 0 };
+  /** Who waits for room, and how many submits must be sent before: in this order. */
+  readonly #room: { sent: number; act: () => void }[] = [];
   /** Ends of jobs that were added, and those of them that were sent. */
   #ends = { added: 0, sent: 0 };
 
@@ -92,6 +95,7 @@ export class Batcher {
   add<T, S = undefined>(kind: BatchKind, args: Argument[], done: Answered<T, S>, sent?: () => void): object {
     const operation = { args, done: done as Answered<unknown, unknown>, sent, after: this.#ends.added };
     if (kind === 'finish') this.#ends.added += 1;
+    if (kind === PACED) this.#submits.added += 1;
     this.#waitingOf(kind).push(operation);
     if (kind !== PACED || this.#paced === 0) this.#schedule();
     return operation;
@@ -102,9 +106,9 @@ export class Batcher {
     return this.#waitingOf(PACED).length >= CROWD;
   }
 
-  /** Told when it is no longer crowded. */
-  onRoom(listener: () => void): void {
-    this.#onRoom.push(listener);
+  /** Calls once, when of what waits now so much was sent that it was not crowded any more, whatever comes meanwhile. */
+  onceRoom(act: () => void): void {
+    this.#room.push({ sent: this.#submits.added - CROWD + 1, act });
   }
 
   /** Takes an operation back. False if it was sent already. */
@@ -142,9 +146,8 @@ export class Batcher {
   }
 
   #sendSome(kind: BatchKind, most: number): void {
-    const was_crowded = this.crowded;
     const going = this.#waitingOf(kind).splice(0, most);
-    if (was_crowded && !this.crowded) for (const listener of this.#onRoom) listener();
+    if (kind === PACED) this.#makeRoom(going.length);
     for (let i = 0; i < going.length; i += BATCH_MAX) {
       const operations = going.slice(i, i + BATCH_MAX);
       void this.#send(kind, operations);
@@ -152,6 +155,11 @@ export class Batcher {
       this.#ends.sent += operations.length;
       this.#sendSome('claim', this.#freeClaims());
     }
+  }
+
+  #makeRoom(sent: number): void {
+    this.#submits.sent += sent;
+    while (this.#room[0] && this.#room[0].sent <= this.#submits.sent) this.#room.shift()?.act();
   }
 
   /** Of the claims that wait, how many have the ends before them sent. */

@@ -161,8 +161,8 @@ export class RedisStore implements Store {
     return this.#batch.crowded;
   }
 
-  onRoom(listener: () => void): void {
-    this.#batch.onRoom(listener);
+  onceRoom(act: () => void): void {
+    this.#batch.onceRoom(act);
   }
 
   onEffect(listener: (effect: Effect) => void): void {

@@ -166,8 +166,8 @@ export interface Store {
   probe(): Promise<void>;
   /** All that was sent to Redis before has been answered or has failed. Never throws. */
   settled(): Promise<void>;
-  /** Told when it is no longer crowded. */
-  onRoom(listener: () => void): void;
+  /** Calls once, when of what waits now so much was sent that it was not crowded any more, whatever comes meanwhile. */
+  onceRoom(act: () => void): void;
   onEffect(listener: (effect: Effect) => void): void;
   /** Told when Redis can be served again: hints may have been missed. */
   onUp(listener: () => void): void;
