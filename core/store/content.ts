@@ -94,16 +94,20 @@ export function contentOf(
   };
 }
 
+const member = (name: string, json: string | number | undefined) =>
+  json === undefined ? '' : `,"${name}":${json}`;
+
 function others(job: Submission): string {
-  const members: string[] = [];
-  if (job.requirements !== undefined)
-    members.push(`"requirements":${jsonText(job.requirements, 'requirements')}`);
-  if (job.priority !== 0) members.push(`"priority":${job.priority}`);
-  if (job.backoff_ms !== BACKOFF_MS_DEFAULT) members.push(`"backoff_ms":${job.backoff_ms}`);
-  for (const field of ['delay_ms', 'run_at', 'start_timeout_ms', 'progress_timeout_ms'] as const) {
-    if (job[field] !== undefined) members.push(`"${field}":${job[field]}`);
-  }
-  return members.join(',');
+  const { requirements, priority, backoff_ms } = job;
+  const members =
+    member('requirements', requirements && jsonText(requirements, 'requirements')) +
+    member('priority', priority === 0 ? undefined : priority) +
+    member('backoff_ms', backoff_ms === BACKOFF_MS_DEFAULT ? undefined : backoff_ms) +
+    member('delay_ms', job.delay_ms) +
+    member('run_at', job.run_at) +
+    member('start_timeout_ms', job.start_timeout_ms) +
+    member('progress_timeout_ms', job.progress_timeout_ms);
+  return members.slice(1);
 }
 
 /** Do two bodies say the same, as JSON values? Asked only when their texts differ, which is rare. */

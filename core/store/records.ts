@@ -300,21 +300,21 @@ type Make = (
 /** What scripts need of a submission beside its content, as arguments of lua/submit.lua. */
 export type Constants = [job_type: string, fp: string, client_id: string, priority: string, further: string];
 
+const line = (name: string, value: string | number | undefined) =>
+  value === undefined ? '' : `\n${name}${value}`;
+
 /** Leaves out what is the default, as the scripts expect. */
 export function constantsOf(
   job: Submission,
   more: { client_id?: string; retry_of?: string; fp: string },
 ): Constants {
-  const further = {
-    ma: job.max_attempts === MAX_ATTEMPTS_DEFAULT ? undefined : job.max_attempts,
-    bo: job.backoff_ms === BACKOFF_MS_DEFAULT ? undefined : job.backoff_ms,
-    so: job.start_timeout_ms,
-    ro: job.run_timeout_ms,
-    po: job.progress_timeout_ms,
-    rf: more.retry_of,
-  };
-  let lines = '';
-  for (const [name, value] of Object.entries(further)) if (value !== undefined) lines += `\n${name}${value}`;
+  const lines =
+    line('ma', job.max_attempts === MAX_ATTEMPTS_DEFAULT ? undefined : job.max_attempts) +
+    line('bo', job.backoff_ms === BACKOFF_MS_DEFAULT ? undefined : job.backoff_ms) +
+    line('so', job.start_timeout_ms) +
+    line('ro', job.run_timeout_ms) +
+    line('po', job.progress_timeout_ms) +
+    line('rf', more.retry_of);
   const priority = job.priority === 0 ? '' : String(job.priority);
   return [job.job_type, more.fp, more.client_id ?? '', priority, lines];
 }
