@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePort, startScript, type TestProcess } from '../harness/processes.ts';
+import { freePort, startHubProcess, startScript, type TestProcess } from '../harness/processes.ts';
 import { startProxy, type TcpProxy } from '../harness/proxy.ts';
 import { type TestRedis, testRedis } from '../harness/redis.ts';
 import type { ClientPlan } from './client_process.ts';
@@ -65,7 +65,7 @@ export class HubSeat {
    */
   async start(env: Readonly<Record<string, string>> = {}): Promise<void> {
     const all = { HUB_HOST: '127.0.0.1', ...this.#env, ...env, HUB_PORT: String(this.port) };
-    this.#process = startScript('core/main.ts', [], { env: all });
+    this.#process = await startHubProcess({ env: all });
     this.#world.owns(this.process);
     await this.process.waitForHttp(`${this.http}/readyz`);
   }

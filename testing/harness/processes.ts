@@ -1,10 +1,11 @@
 // Real processes in tests: started, waited for, killed, and never left behind.
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { endWithParent, freePort } from '../../scripts/redis_server.ts';
 
 export { freePort };
@@ -192,6 +193,20 @@ export function startScript(
   return startProcess(process.execPath, ['--import', 'tsx', file, ...args], options);
 }
 
+/** Compiles what is newer than the last build: hubs and commands then start in a third of the time. */
+export async function build(): Promise<void> {
+  await promisify(execFile)(process.execPath, ['scripts/build.mjs'], { cwd: ROOT });
+}
+
+let built: Promise<void> | undefined;
+
+/** Starts a hub from what `npm start` runs. */
+export async function startHubProcess(options: ProcessOptions): Promise<TestProcess> {
+  built ??= build();
+  await built;
+  return startProcess(process.execPath, ['dist/core/main.js'], options);
+}
+
 export interface HubProcess {
   readonly process: TestProcess;
   readonly host: string;
@@ -209,7 +224,7 @@ export interface HubProcess {
 export async function startHub(env: Readonly<Record<string, string | undefined>>): Promise<HubProcess> {
   const host = '127.0.0.1';
   const port = env.HUB_PORT === undefined ? await freePort() : Number(env.HUB_PORT);
-  const hub = startScript('core/main.ts', [], { env: { HUB_HOST: host, HUB_PORT: String(port), ...env } });
+  const hub = await startHubProcess({ env: { HUB_HOST: host, HUB_PORT: String(port), ...env } });
   await hub.waitForHttp(`http://${host}:${port}/readyz`);
   return { process: hub, host, port, wsUrl: `ws://${host}:${port}`, httpUrl: `http://${host}:${port}` };
 }

@@ -1,5 +1,7 @@
-/** The command `gpuhub` as a process, as a user runs it. */
+/** The command `gpuhub` as a process, compiled: core/cli/main.test.ts has it as a user runs it, which starts in twice the time. */
 import { startProcess, type TestProcess } from '../harness/processes.ts';
+
+const MAIN = 'dist/core/cli/main.js';
 
 interface Said {
   code: number | null;
@@ -16,12 +18,12 @@ export class Command {
   }
 
   start(...args: string[]): TestProcess {
-    return startProcess(process.execPath, ['core/cli/gpuhub.mjs', ...args], { env: this.#env() });
+    return startProcess(process.execPath, [MAIN, ...args], { env: this.#env() });
   }
 
   /** Runs it to its end with the output of a shell command on its standard input. */
   async piped(shell: string, ...args: string[]): Promise<Said> {
-    const script = `${shell} | "$0" core/cli/gpuhub.mjs "$@"`;
+    const script = `${shell} | "$0" ${MAIN} "$@"`;
     const running = startProcess('sh', ['-c', script, process.execPath, ...args], { env: this.#env() });
     const { code } = await running.exited;
     return { code, text: running.output };

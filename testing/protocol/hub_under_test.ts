@@ -180,7 +180,7 @@ async function start_hub(redis_url: string, settings: Record<string, string>) {
   const port = await free_port();
   const url = `http://127.0.0.1:${port}`;
   const { PATH = '', HOME = '' } = process.env;
-  const child = spawn(process.execPath, ['--import', 'tsx', 'core/main.ts'], {
+  const child = spawn(process.execPath, ['dist/core/main.js'], {
     cwd: ROOT,
     env: {
       PATH,
