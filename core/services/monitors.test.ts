@@ -74,7 +74,7 @@ function watched() {
 }
 
 test('a monitor is told nothing before its snapshot, and misses nothing of what happens while that is gathered', async () => {
-  const { open, event: happened, worker, stats, told } = watched();
+  const { open, event: happened, worker, stats, told, flush, left_out } = watched();
   worker('connected', 'idle');
   worker('updated', 'idle');
   worker('updated', 'busy');
@@ -96,6 +96,8 @@ test('a monitor is told nothing before its snapshot, and misses nothing of what 
   happened(event('job_queued', 3));
   stats();
   expect((await told()).slice(4)).toEqual(['worker_updated idle', 'job_queued 3', 'stats']);
+  flush();
+  expect(left_out()).toBe(0);
 });
 
 test('what was held of a worker keeps its order: gone and back again is not back and gone', async () => {

@@ -68,7 +68,8 @@ class Feed {
       return this.#connection.send(frame);
     }
     const before = this.#waiting.get(event.ref);
-    if (before) this.left_out += 1;
+    // What came before the snapshot is in it.
+    if (before && this.#opened) this.left_out += 1;
     // Nothing may take the place of the end of a job.
     if (!before?.ended) this.#waiting.set(event.ref, { frame, ended: TERMINAL_EVENTS.has(event.type) });
     if (this.#waiting.size > WAITING_MAX_S * this.#rate) this.#leaveOutOldest();
