@@ -193,7 +193,7 @@ export function startScript(
   return startProcess(process.execPath, ['--import', 'tsx', file, ...args], options);
 }
 
-/** Compiles what is newer than the last build: hubs and commands then start in a third of the time. */
+/** Compiles what is newer than the last build: hubs and commands then start in about half the time. */
 export async function build(): Promise<void> {
   await promisify(execFile)(process.execPath, ['scripts/build.mjs'], { cwd: ROOT });
 }
