@@ -5,7 +5,7 @@ import type { RedisLink } from './redis_link.ts';
 
 interface Call {
   kind: string;
-  /** The first argument of each operation; the number of jobs before them where claims follow. */
+  /** The first argument of each operation; the number of those before the claims first, where claims go along. */
   names: (string | number)[];
   answer(): void;
   fail(error: Error): void;
@@ -20,13 +20,9 @@ function batcher(durability: object = { waits: false }) {
     run: (kind: string, args: (string | number)[]) =>
       new Promise((resolve, reject) => {
         const names = args.slice(1);
-        const jobs = kind === 'submit_claim' ? (names[0] as number) + 1 : names.length;
-        const answers = [
-          names.slice(kind === 'submit_claim' ? 1 : 0, jobs),
-          'shared',
-          names.slice(jobs),
-          'left',
-        ];
+        const riding = kind.endsWith('_claim');
+        const first = riding ? (names[0] as number) + 1 : names.length;
+        const answers = [names.slice(riding ? 1 : 0, first), 'shared', names.slice(first), 'left'];
         calls.push({ kind, names, answer: () => resolve([answers, []]), fail: reject });
       }),
   };
@@ -54,10 +50,14 @@ const many = (count: number, act: (name: string) => void) => {
 };
 
 test('the operations of a turn go out by kind, what calls for a claim before the claim', async () => {
-  const { add, sent } = batcher();
-  for (const kind of ['claim', 'finish', 'submit', 'claim'] as const) add(kind, kind);
+  const { add, calls } = batcher();
+  for (const kind of ['claim', 'report', 'finish', 'fit', 'claim'] as const) add(kind, kind);
   await turn();
-  expect(sent()).toEqual(['submit 1', 'finish 1', 'claim 2']);
+  expect(calls.map(({ kind, names }) => [kind, ...names])).toEqual([
+    ['fit', 'fit'],
+    ['report', 'report'],
+    ['finish_claim', 1, 'finish', 'claim', 'claim'],
+  ]);
 });
 
 test('a call carries at most 32 operations, and only submits wait for the answer to the call before', async () => {
@@ -92,18 +92,27 @@ test('claims made when their submits are sent go with them, and each is told its
   expect(calls[1]?.names).toEqual([1, 'op32', 'for op32']);
 });
 
-test('claims go by themselves where a match or an end goes before them, or the disk is waited for', async () => {
-  for (const before of ['fit', 'finish'] as const) {
-    const { add, sent } = batcher();
-    add('submit', 'job', () => add('claim', 'for job'));
-    add(before, 'first');
-    await turn();
-    expect(sent()).toEqual(['submit 1', `${before} 1`, 'claim 1']);
-  }
+test('claims that need a match or an end go behind it, not with the submits before', async () => {
+  const { add, sent } = batcher();
+  add('submit', 'job', () => add('claim', 'for job'));
+  add('fit', 'first');
+  await turn();
+  expect(sent()).toEqual(['submit 1', 'fit 1', 'claim 1']);
+  const other = batcher();
+  other.add('submit', 'job', () => other.add('claim', 'for job'));
+  other.add('finish', 'first');
+  await turn();
+  expect(other.sent()).toEqual(['submit 1', 'finish_claim 3']);
+});
+
+test('claims go by themselves where the disk is waited for', async () => {
   const { add, sent } = batcher({ waits: true, settle: () => Promise.resolve() });
   add('submit', 'job', () => add('claim', 'for job'));
   await turn();
-  expect(sent()).toEqual(['submit 1', 'claim 1']);
+  add('finish', 'end');
+  add('claim', 'next');
+  await turn();
+  expect(sent()).toEqual(['submit 1', 'claim 1', 'finish 1', 'claim 1']);
 });
 
 test('claims that went with a call that failed are told so', async () => {
@@ -212,17 +221,29 @@ test('all of a kind goes before the next kind: the end of a job does not overtak
   add('finish', 'end');
   many(40, name => add('report', name));
   await turn();
-  expect(sent()).toEqual(['report 32', 'report 8', 'finish 1', 'claim 1']);
+  expect(sent()).toEqual(['report 32', 'report 8', 'finish_claim 3']);
 });
 
-test('a claim goes right behind the call with the end that freed its slot, never before it', async () => {
-  const { add, sent, calls } = batcher();
+test('a claim goes with the end that freed its slot, never before it, and is told its own answer', async () => {
+  const { add, sent, calls, done } = batcher();
   many(40, name => {
     add('finish', name);
     if (name !== 'op3') add('claim', `for ${name}`);
   });
   many(40, name => add('report', name));
   await turn();
-  expect(sent()).toEqual(['report 32', 'report 8', 'finish 32', 'claim 31', 'finish 8', 'claim 8']);
-  expect(calls[3]?.names.at(-1)).toBe('for op31');
+  expect(sent()).toEqual(['report 32', 'report 8', 'finish_claim 64', 'finish_claim 17']);
+  expect(calls[2]?.names.at(-1)).toBe('for op31');
+  calls[3]?.answer();
+  await turn();
+  const last = ['op32', 'op33', 'op34', 'op35', 'op36', 'op37', 'op38', 'op39'];
+  expect(done).toEqual([...last, ...last.map(name => `for ${name}`)]);
+});
+
+test('claims beyond those that fit into the call follow it', async () => {
+  const { add, sent } = batcher();
+  add('finish', 'end');
+  many(40, name => add('claim', name));
+  await turn();
+  expect(sent()).toEqual(['finish_claim 34', 'claim 8']);
 });

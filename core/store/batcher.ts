@@ -42,8 +42,8 @@ const PACED: BatchKind = 'submit';
 /** So many that wait for their call are enough for the next two: whoever brings more need not be read meanwhile. */
 const CROWD = 2 * BATCH_MAX;
 
-/** The script for submissions with the claims they call for. */
-const SUBMIT_AND_CLAIM = 'submit_claim';
+/** The scripts for operations with the claims they call for: a submission meets an idle slot, an end frees one. */
+const AND_CLAIM: Partial<Record<BatchKind, string>> = { submit: 'submit_claim', finish: 'finish_claim' };
 
 /** Told what a script made happen, with the operations of the call and its answers to them. */
 type OnEffects = (
@@ -150,10 +150,10 @@ export class Batcher {
     if (kind === PACED) this.#makeRoom(going.length);
     for (let i = 0; i < going.length; i += BATCH_MAX) {
       const operations = going.slice(i, i + BATCH_MAX);
+      if (kind === 'finish') this.#ends.sent += operations.length;
       void this.#send(kind, operations);
-      if (kind !== 'finish') continue;
-      this.#ends.sent += operations.length;
-      this.#sendSome('claim', this.#freeClaims());
+      // Those that could not go along.
+      if (kind === 'finish') this.#sendSome('claim', this.#freeClaims());
     }
   }
 
@@ -171,14 +171,15 @@ export class Batcher {
 
   async #send(kind: BatchKind, operations: Operation[]): Promise<void> {
     for (const operation of operations) operation.sent?.();
-    const claims = kind === 'submit' ? this.#takeRiders() : [];
+    const claims = this.#takeRiders(kind);
     const args = this.#head[kind]();
     if (claims.length > 0) args.push(operations.length);
     for (const operation of operations) args.push(...operation.args);
     for (const claim of claims) args.push(...claim.args);
     let reply: [[unknown[], unknown, unknown[], unknown], string[]];
     try {
-      reply = (await this.#run(kind, claims.length > 0 ? SUBMIT_AND_CLAIM : kind, args)) as typeof reply;
+      const script = claims.length > 0 ? (AND_CLAIM[kind] as string) : kind;
+      reply = (await this.#run(kind, script, args)) as typeof reply;
     } catch (error) {
       for (const operation of [...operations, ...claims])
         operation.done(error as Error, undefined, undefined);
@@ -201,15 +202,13 @@ export class Batcher {
   }
 
   /**
-   * The claims that go with a call of submissions: what a job costs Redis that meets an idle slot falls by a sixth. Not such
-   * as may need what has not been sent, and none that would have to wait for the disk.
+   * The claims that go with a call of submissions or ends: what a job costs Redis that meets an idle slot falls by a sixth.
+   * Not such as may need what has not been sent, and none that would have to wait for the disk.
    */
-  #takeRiders(): Operation[] {
-    const ready =
-      this.#waitingOf('fit').length === 0 &&
-      this.#waitingOf('finish').length === 0 &&
-      !this.#durability.waits;
-    return ready ? this.#waitingOf('claim').splice(0, BATCH_MAX) : [];
+  #takeRiders(kind: BatchKind): Operation[] {
+    if (AND_CLAIM[kind] === undefined || this.#durability.waits) return [];
+    if (kind === 'submit' && this.#waitingOf('fit').length > 0) return [];
+    return this.#waitingOf('claim').splice(0, Math.min(BATCH_MAX, this.#freeClaims()));
   }
 
   #waitingOf(kind: BatchKind): Operation[] {

@@ -22,13 +22,17 @@ test('the process dies at the moment named of the script named, the n-th time', 
   expect(die).toHaveBeenCalledOnce();
 });
 
-test('a script that does the work of two is a point of both', () => {
-  for (const script of ['submit', 'claim', 'submit_claim']) {
-    const die = vi.fn();
-    armKillPoint(`${script}:before`, die);
-    killPoint('submit_claim', 'before');
-    expect(die).toHaveBeenCalledOnce();
-  }
+test.each([
+  ['submit', 'submit_claim'],
+  ['claim', 'submit_claim'],
+  ['submit_claim', 'submit_claim'],
+  ['finish', 'finish_claim'],
+  ['claim', 'finish_claim'],
+])('a script that does the work of two is a point of both: %s in %s', (armed, script) => {
+  const die = vi.fn();
+  armKillPoint(`${armed}:before`, die);
+  killPoint(script, 'before');
+  expect(die).toHaveBeenCalledOnce();
 });
 
 test('what was written in the turn leaves before it dies', async () => {

@@ -37,7 +37,7 @@ export function armKillPoint(text: string | undefined, die: () => void): void {
 /** The hub is at this moment of this script, perhaps for the last time. */
 export function killPoint(script: string, moment: Moment): void {
   if (armed === undefined || armed.moment !== moment) return;
-  // `submit_claim` does what two scripts do.
+  // `submit_claim` and `finish_claim` do what two scripts do.
   if (armed.script !== script && !script.split('_').includes(armed.script)) return;
   armed.left -= 1;
   if (armed.left > 0) return;

@@ -124,6 +124,16 @@ describe('a job costs Redis', () => {
     expect(sum(calls)).toBe(33);
   });
 
+  test('one script call and 31 commands instead of two and 39 for its end with the claim of the next', async () => {
+    const [first, second] = [stages(1, 'first'), stages(1, 'second')];
+    await first.submit();
+    await first.claim();
+    await second.submit();
+    const calls = await callsOf(redis, () => Promise.all([first.finish(), second.claim()]));
+    expect(calls['evalsha']).toBe(1);
+    expect(sum(calls)).toBe(31);
+  });
+
   test('hardly a command more with 31 others: what they need is read and written together', async () => {
     const commands = await measure(BATCH, async act => sum(await callsOf(redis, act)));
     expect(commands).toEqual({ submit: 19, claim: 23, start: 8, finish: 16, trim: 20 });

@@ -415,17 +415,23 @@ describe('the ends of jobs', () => {
 
   test('a record that cannot be read stops claims, and no job leaves its queue', async () => {
     const store = await openStore();
-    await machine(store, 3);
+    await machine(store, 4);
+    await submit(store, 'atwork');
+    const running = await claimJob(store, slot(3));
     for (const id of ['a', 'b', 'c']) await submit(store, id);
     const record = (await redis.hget(key('jobs'), refOf('b'))) as string;
     await redis.hset(key('jobs'), refOf('b'), 'garbage');
     const claims = () => Promise.all([0, 1, 2].map(index => claim(store, slot(index))));
     await expect(claims()).rejects.toThrow('unfinished string');
     expect(await redis.zcard(key('queue', SIGNATURE))).toBe(3);
-    // A job that comes with such claims is taken all the same.
+    // A job that comes with such claims is taken all the same, and one that ends has ended.
     const submitted = submit(store, 'd');
     await expect(claims()).rejects.toThrow('unfinished string');
     expect(await submitted).toMatchObject({ outcome: 'new', position: 4 });
+    const finished = finish(store, running, 'completed');
+    await expect(claims()).rejects.toThrow('unfinished string');
+    expect(await finished).toMatchObject({ accepted: true, freed: 'm:gpu3' });
+    expect((await store.get('atwork'))?.status).toBe('completed');
     await redis.hset(key('jobs'), refOf('b'), record);
     expect((await claims()).map(({ outcome }) => outcome)).toEqual(['job', 'job', 'job']);
     expect((await store.get('d'))?.record(false)).toMatchObject({ status: 'queued' });
@@ -655,10 +661,10 @@ describe('outputs', () => {
 });
 
 describe('Redis in trouble', () => {
-  test('out of memory, a submission leaves nothing behind, and work can still end', async () => {
+  test('out of memory, a submission leaves nothing behind, and work still begins and ends', async () => {
     const store = await openStore({}, {});
     await machine(store, 3);
-    for (const id of ['a', 'b', 'c', 'd']) await submit(store, id);
+    for (const id of ['a', 'b', 'c', 'd', 'e', 'f']) await submit(store, id);
     const [a, b, c] = [
       await claimJob(store, slot(0)),
       await claimJob(store, slot(1)),
@@ -667,15 +673,17 @@ describe('Redis in trouble', () => {
     const before = await dump();
     await redis.config('SET', 'maxmemory', '1mb');
     try {
-      const refused = await submit(store, 'e').catch((error: unknown) => error);
+      const refused = await submit(store, 'late').catch((error: unknown) => error);
       expect(refused).toBeInstanceOf(HubError);
       expect(refused).toMatchObject({ code: 'unavailable', details: { outcome: 'none' } });
       expect(await dump()).toEqual(before);
       expect(await report(store, a, { kind: 'started' })).toBe('ok');
-      expect(await finish(store, a, 'completed')).toMatchObject({ accepted: true });
+      const [ended, next] = await Promise.all([finish(store, a, 'completed'), claim(store, slot(0))]);
+      expect([ended.accepted, next.outcome]).toEqual([true, 'job']);
       expect(await finish(store, c, 'failed')).toMatchObject({ accepted: true });
+      expect(await claim(store, slot(2))).toMatchObject({ outcome: 'job' });
       expect(await store.renew('m', CONNECTION, [b])).toMatchObject({ answers: [{ action: 'continue' }] });
-      expect(await store.cancel('d', undefined)).toBe('cancelled');
+      expect(await store.cancel('f', undefined)).toBe('cancelled');
       await store.reap();
       await store.trim({ letters: ENDED, keep: 0, age_ms: 0 });
       expect(await store.register('m', 'h_test:c2.0', [0, 1, 2], [b])).toMatchObject({
@@ -684,7 +692,7 @@ describe('Redis in trouble', () => {
     } finally {
       await redis.config('SET', 'maxmemory', '0');
     }
-    expect(await submit(store, 'e')).toMatchObject({ outcome: 'new' });
+    expect(await submit(store, 'late')).toMatchObject({ outcome: 'new' });
   });
 
   test('scripts that Redis forgot are sent again', async () => {

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --- @include "lib/claims"
 -- Gives jobs to idle slots.
 --

@@ -9,10 +9,4 @@
 -- REPLY what submit.lua answers and what claim.lua answers, in one list; {} and why if no claim could be made
 local slots = 3 + JOB_STRIDE * ARGV[2]
 local answers, seq = submit(3, slots - 1)
--- Claims look for the jobs where they are written, and a fault of theirs must not take what was submitted along.
-write_deferred()
-local done, claimed, left = pcall(claim, slots)
-if not done then
-  left, claimed = type(claimed) == 'table' and claimed.err or claimed, {}
-end
-return finish_script({ answers, seq, claimed, left })
+return finish_script({ answers, seq, claim_as_well(slots) })
