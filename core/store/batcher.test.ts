@@ -22,8 +22,9 @@ function batcher(durability: object = { waits: false }) {
         const names = args.slice(1);
         const riding = kind.endsWith('_claim');
         const first = riding ? (names[0] as number) + 1 : names.length;
-        const answers = [names.slice(riding ? 1 : 0, first), 'shared', names.slice(first), 'left'];
-        calls.push({ kind, names, answer: () => resolve([answers, []]), fail: reject });
+        const lines = (texts: (string | number)[]) => texts.join('\n');
+        const answers = [lines(names.slice(riding ? 1 : 0, first)), 'shared', names.slice(first), 'left'];
+        calls.push({ kind, names, answer: () => resolve([answers, '']), fail: reject });
       }),
   };
   const head = () => ['hub'];

@@ -45,9 +45,13 @@ const CROWD = 2 * BATCH_MAX;
 /** The scripts for operations with the claims they call for: a submission meets an idle slot, an end frees one. */
 const AND_CLAIM: Partial<Record<BatchKind, string>> = { submit: 'submit_claim', finish: 'finish_claim' };
 
+/** For each operation one: lines where each is a word or two, which is read in half the time of a list. */
+type Answers = string | unknown[];
+const listOf = (answers: Answers) => (typeof answers === 'string' ? answers.split('\n') : answers);
+
 /** Told what a script made happen, with the operations of the call and its answers to them. */
 type OnEffects = (
-  effects: string[],
+  effects: string,
   kind: BatchKind,
   operations: Argument[][],
   answers: readonly unknown[],
@@ -176,7 +180,7 @@ export class Batcher {
     if (claims.length > 0) args.push(operations.length);
     for (const operation of operations) args.push(...operation.args);
     for (const claim of claims) args.push(...claim.args);
-    let reply: [[unknown[], unknown, unknown[], unknown], string[]];
+    let reply: [[Answers, unknown, Answers, unknown], string];
     try {
       const script = claims.length > 0 ? (AND_CLAIM[kind] as string) : kind;
       reply = (await this.#run(kind, script, args)) as typeof reply;
@@ -188,11 +192,13 @@ export class Batcher {
     }
     // In doubt it has happened all the same, and whoever watches hears of it.
     const doubt = this.#durability.waits && LASTING.has(kind) ? await this.#doubt() : null;
-    const [[answers, shared, claimed, left]] = reply;
+    const [[answered, shared, claimed, left]] = reply;
+    const answers = listOf(answered);
     for (let i = 0; i < operations.length; i++) (operations[i] as Operation).done(doubt, answers[i], shared);
     const fault = claims.length > 0 && claimed.length === 0 ? new Error(String(left)) : null;
-    for (let i = 0; i < claims.length; i++) (claims[i] as Operation).done(fault, claimed[i], left);
-    if (reply[1].length > 0)
+    const leases = listOf(claimed);
+    for (let i = 0; i < claims.length; i++) (claims[i] as Operation).done(fault, leases[i], left);
+    if (reply[1] !== '')
       this.#onEffects(
         reply[1],
         kind,

@@ -74,8 +74,11 @@ export function makeEvent(
   return { type, ref, job_id: idOf(ref), seq, at, attempt, fields: FIELDS[type](parts) };
 }
 
-/** Reads one effect. `resultOf` knows the result of a job completed by this hub, which Redis does not send back. */
-export function parseEffect(text: string, resultOf?: (ref: string) => string | undefined): Effect {
+/** Knows the result of a job that this hub has just completed, which Redis does not send back. */
+export type ResultOf = (ref: string) => string | undefined;
+
+/** Reads one effect. */
+export function parseEffect(text: string, resultOf?: ResultOf): Effect {
   const lines = text.split('\n');
   const kind = lines[0] as string;
   if (kind.startsWith('job_')) return { kind: 'event', event: eventOf(kind as EventType, lines, resultOf) };
@@ -104,11 +107,7 @@ export function parseEffect(text: string, resultOf?: (ref: string) => string | u
 }
 
 /** @param lines type, ref, seq, at, attempt and the further parts */
-function eventOf(
-  type: EventType,
-  lines: string[],
-  resultOf: ((ref: string) => string | undefined) | undefined,
-): JobEvent {
+function eventOf(type: EventType, lines: string[], resultOf: ResultOf | undefined): JobEvent {
   const ref = lines[1] as string;
   const at = Number(lines[3]);
   const parts: (string | number)[] = lines.slice(5);

@@ -9,7 +9,7 @@ import { assignmentText, Bodies } from './bodies.ts';
 import { Batcher, type BatchKind, type Done } from './batcher.ts';
 import { sameContent } from './content.ts';
 import { adviseOn, Durability } from './durability.ts';
-import { parseEffect } from './effects.ts';
+import { parseEffect, type ResultOf } from './effects.ts';
 import { checkLayout } from './layout.ts';
 import { keyOf, type KeyName, refOf } from './keys.ts';
 import { listJobs, readJobs } from './listing.ts';
@@ -51,7 +51,7 @@ const KIND: Record<FinishKind, string> = {
 };
 /** Back-offs vary by ±20 %, so that jobs that failed together do not come back together. */
 const jitter = () => (0.8 + 0.4 * Math.random()).toFixed(3);
-/** Stands between two effects of one message. */
+/** Stands between two effects of one text. */
 const EFFECT_END = '\x1e';
 /** The most jobs one reap or trim takes on: a few ms of Redis time at most, so that nobody waits behind it. */
 const REAP_MAX = 100;
@@ -214,10 +214,10 @@ export class RedisStore implements Store {
     const kept = run_at === '' && this.#shares_layout && this.#bodies.keep(ref, body);
     const args = [ref, body, signature, definition, level, run_at, kept ? 1 : 0, ...constants];
     const answered = (error: Error | null, reply: SubmitReply, seq: string) => {
-      const isNew = !error && (typeof reply === 'number' || reply[0] === 'new');
+      const isNew = !error && (typeof reply !== 'object' || reply[0] === 'new');
       if (kept && !isNew) this.#bodies.take(ref);
       if (error) return done(error, reply as never);
-      if (typeof reply === 'number') return done(null, queuedNow(Number(seq), reply));
+      if (typeof reply !== 'object') return done(null, queuedNow(Number(seq), Number(reply)));
       if (reply[0] !== 'differs') return done(null, toSubmitted(reply));
       const stored = reply[1];
       if (!sameContent(body, stored)) return done(null, { outcome: 'conflict' });
@@ -551,28 +551,31 @@ export class RedisStore implements Store {
   async #run(name: string, args: (string | number)[], behind: 'all' | 'machines' | 'none'): Promise<unknown> {
     if (behind === 'all') this.#batch.flush();
     if (behind === 'machines') this.#batch.flushMachines();
-    const [reply, effects] = (await this.#link.run(name, [this.hub_id, ...args])) as [unknown, string[]];
-    for (const text of effects) this.#apply(parseEffect(text));
+    const [reply, effects] = (await this.#link.run(name, [this.hub_id, ...args])) as [unknown, string];
+    this.#applyAll(effects);
     return reply;
   }
 
   #applyBatch(
-    texts: string[],
+    effects: string,
     kind: BatchKind,
     operations: (string | number)[][],
     answers: readonly unknown[],
   ): void {
-    const resultOf = kind === 'finish' ? resultsIn(operations, answers) : undefined;
-    for (const text of texts) this.#apply(parseEffect(text, resultOf));
+    this.#applyAll(effects, kind === 'finish' ? resultsIn(operations, answers) : undefined);
   }
 
-  #apply(effect: Effect): void {
-    for (const listener of this.#effects) listener(effect);
+  #applyAll(effects: string, resultOf?: ResultOf): void {
+    if (effects === '') return;
+    for (const text of effects.split(EFFECT_END)) {
+      const effect = parseEffect(text, resultOf);
+      for (const listener of this.#effects) listener(effect);
+    }
   }
 
   #heard(channel: string, text: string): void {
     if (channel !== key('wake')) {
-      for (const effect of text.split(EFFECT_END)) this.#apply(parseEffect(effect));
+      this.#applyAll(text);
       return;
     }
     const [from, signature] = text.split(' ') as [string, string];
@@ -583,7 +586,7 @@ export class RedisStore implements Store {
 
 type Decided = ['new' | 'duplicate' | 'conflict' | 'full', Letter, string, number, string];
 /** The position of a new job in its queue, or what else became of it. */
-type SubmitReply = number | Decided | ['differs', string];
+type SubmitReply = number | string | Decided | ['differs', string];
 /** A text, or that and a body: see lua/claim.lua. */
 type ClaimReply = string | [string, string];
 type AnswerReply = [HeldAnswer['action'], number];
@@ -617,9 +620,9 @@ function leftOf(left: readonly (string | number)[], class_id: string): number {
 const COMPLETED = /^\S+ ok \d/;
 
 /** Finds the results of the jobs that a call of ends completed. Events come in the order of the ends. */
-function resultsIn(operations: (string | number)[][], answers: readonly unknown[]) {
+function resultsIn(operations: (string | number)[][], answers: readonly unknown[]): ResultOf {
   let next = 0;
-  return (ref: string): string | undefined => {
+  return ref => {
     for (let tried = 0; tried < operations.length; tried++) {
       const at = (next + tried) % operations.length;
       const args = operations[at] as (string | number)[];

@@ -10,7 +10,7 @@
 local key = K.machine .. ARGV[2]
 local known = redis.call('HMGET', key, 'conn', 'at')
 if known[1] and known[1] ~= ARGV[3] and tonumber(known[2] or 0) > tonumber(ARGV[4]) then
-  return { { 0, {} }, effects }
+  return { { 0, {} }, effects_text() }
 end
 redis.call('HSET', key, 'conn', ARGV[3], 'at', ARGV[4])
 local record, slots = redis.call('HGETALL', key), {}
@@ -20,4 +20,4 @@ for i = 1, #record, 2 do
     slots[#slots + 1] = record[i + 1]
   end
 end
-return { { 1, slots }, effects }
+return { { 1, slots }, effects_text() }

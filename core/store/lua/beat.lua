@@ -37,5 +37,5 @@ return {
     redis.call('EXISTS', K.layout),
     redis.call('GET', K.clock) or '0',
   },
-  effects,
+  effects_text(),
 }

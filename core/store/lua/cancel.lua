@@ -8,11 +8,11 @@
 local ref = ARGV[2]
 local job = load_job(ref)
 if not job then
-  return { { 'not_found', '' }, effects }
+  return { { 'not_found', '' }, effects_text() }
 elseif ENDED[job.st] then
-  return { { 'ended', job.st }, effects }
+  return { { 'ended', job.st }, effects_text() }
 elseif job.cr then
-  return { { 'cancelling', job.st }, effects }
+  return { { 'cancelling', job.st }, effects_text() }
 end
 
 job.cr = now

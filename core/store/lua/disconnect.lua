@@ -9,7 +9,7 @@
 local key = K.machine .. ARGV[2]
 local conn = redis.call('HGET', key, 'conn')
 if not conn or (conn ~= ARGV[3] and string.match(conn, '^[^:]+') ~= ARGV[3]) then
-  return { { 0, {} }, effects }
+  return { { 0, {} }, effects_text() }
 end
 redis.call('HDEL', key, 'conn', 'at')
 local record, held = redis.call('HGETALL', key), {}
@@ -22,4 +22,4 @@ for i = 1, #record, 2 do
     end
   end
 end
-return { { 1, held }, effects }
+return { { 1, held }, effects_text() }

@@ -24,4 +24,4 @@ for machine, workers in pairs(told) do
   end
 end
 tell_others()
-return { {}, effects }
+return { {}, effects_text() }

@@ -16,4 +16,4 @@ for i = 2, #ARGV, 2 do
     end
   end
 end
-return { { {} }, effects }
+return { { {} }, effects_text() }

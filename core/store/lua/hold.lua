@@ -6,4 +6,4 @@
 -- ARGV  hub
 -- REPLY nothing
 redis.call('HSET', K.reaper, 'until', now + LEASE_MS)
-return { {}, effects }
+return { {}, effects_text() }

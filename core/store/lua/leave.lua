@@ -8,4 +8,4 @@
 redis.call('ZREM', K.hubs, ME)
 redis.call('HDEL', K.hub_info, ME)
 redis.call('SREM', K.monitors, ME)
-return { {}, effects }
+return { {}, effects_text() }

@@ -7,7 +7,7 @@
 -- REPLY 1 if anything changed
 local job_type, why = ARGV[2], ARGV[3]
 if why ~= '' then
-  return { redis.call('HSET', K.paused, job_type, why), effects }
+  return { redis.call('HSET', K.paused, job_type, why), effects_text() }
 end
 local changed = redis.call('HDEL', K.paused, job_type)
 if changed == 1 then

@@ -7,4 +7,4 @@
 -- ARGV  hub
 -- REPLY how many are left
 purge_signatures()
-return { redis.call('HLEN', K.signatures), effects }
+return { redis.call('HLEN', K.signatures), effects_text() }

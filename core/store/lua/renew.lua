@@ -13,7 +13,7 @@ for i = 1, #record, 2 do
   slots[record[i]] = record[i + 1]
 end
 if slots.conn ~= conn then
-  return { { 1, {}, {}, {} }, effects }
+  return { { 1, {}, {}, {} }, effects_text() }
 end
 
 prefetch_from(4, 2)

@@ -8,9 +8,9 @@
 local ref, priority = ARGV[2], tonumber(ARGV[3])
 local job = load_job(ref)
 if not job then
-  return { 'not_found', effects }
+  return { 'not_found', effects_text() }
 elseif ENDED[job.st] then
-  return { 'ended', effects }
+  return { 'ended', effects_text() }
 end
 if job.sc ~= '' then
   job.sc = digits(job.sc + ((tonumber(job.pr) or 0) - priority) * AGING_US)

@@ -55,4 +55,4 @@ for letter in string.gmatch(ARGV[3], '.') do
   end
 end
 local more = trim_tombs() or forgotten == MOST
-return { { forgotten, more and 1 or 0 }, {} }
+return { { forgotten, more and 1 or 0 }, '' }

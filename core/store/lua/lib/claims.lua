@@ -74,10 +74,13 @@ local function read_slots(first)
   end
 end
 
+-- Is an answer more than a text?
+local with_bodies = false
 local function held_answer(held)
   local lease, ref = string.match(held, '^(%S+) (%S+)')
   local job = load_job(ref)
   if job and is_present(job, lease) and not job.lx then
+    with_bodies = true
     return { 'held ' .. ref .. ' ' .. lease .. ' ' .. job.sg, redis.call('HGET', K.bodies, ref) }
   end
   return 'stuck ' .. ref .. ' ' .. lease
@@ -114,6 +117,7 @@ end
 
 local function read_bodies()
   if #bodies_of > 0 then
+    with_bodies = true
     local bodies = redis.call('HMGET', K.bodies, unpack(bodies_of))
     for i, place in ipairs(bodies_for) do
       claimed[place] = { claimed[place], bodies[i] }
@@ -184,7 +188,7 @@ local function claim(first)
   end
   serve(run.class, run, first)
   read_bodies()
-  return claimed, left
+  return with_bodies and claimed or table.concat(claimed, '\n'), left
 end
 
 -- The same behind something else in one script: claims look for jobs where they are written, and a fault of theirs must

@@ -1,7 +1,7 @@
 --- @include "job"
 -- Tells hubs what happened. An effect is one text: kind, ref, seq, at, attempt and up to three more, by line
--- (JSON texts have no raw line breaks). The hub that runs the script gets its effects with the reply, the others on
--- their own channels, with the character 30 between them, which is in no JSON either. Pub/sub is a hint: the truth is
+-- (JSON texts have no raw line breaks). Between two of them stands the character 30, which is in no JSON either. The hub
+-- that runs the script gets its effects with the reply, the others on their own channels. Pub/sub is a hint: the truth is
 -- the record with its seq.
 local ME = ARGV[1]
 -- Short enough for each record. A hub that takes another's for its own asks Redis for a body it has not kept.
@@ -28,6 +28,11 @@ local function send(hub, text, tail)
     texts[#texts + 1] = tail and text .. '\n' .. tail or text
     for_others[hub] = texts
   end
+end
+
+-- What the hub that runs the script is told, as one text: Redis and hub read that in half the time of a list.
+local function effects_text()
+  return table.concat(effects, '\30')
 end
 
 -- One message a hub and script call: each costs the sender and the receiver as much as a small job.

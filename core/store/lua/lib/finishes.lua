@@ -126,5 +126,5 @@ local function finish(first, last)
     free = free or worker and free_slot(worker, ARGV[i + 1])
     reply[#reply + 1] = (free and worker or '-') .. ' ' .. answer
   end
-  return reply, now_text
+  return table.concat(reply, '\n'), now_text
 end

@@ -114,5 +114,5 @@ local function finish_script(reply)
   if next(woken) and (string.sub(ME, 1, 2) ~= 'h_' or redis.call('ZCARD', K.hubs) > 1) then
     wake_others()
   end
-  return { reply, effects }
+  return { reply, effects_text() }
 end

@@ -102,11 +102,13 @@ end
 -- priority or '', rarer fields of the record as lines. What it answers is said in submit.lua.
 local function submit(first, last)
   read_tombs(prefetch_from(first, JOB_STRIDE, last))
-  local answers = {}
+  local answers, all_new = {}, true
   for i = first, last, JOB_STRIDE do
     local ref = ARGV[i]
     local job = load_job(ref)
-    answers[#answers + 1] = (job or tombs[ref]) and answer_known(ref, job, i) or accept(ref, i)
+    local answer = (job or tombs[ref]) and answer_known(ref, job, i) or accept(ref, i)
+    all_new = all_new and type(answer) == 'number'
+    answers[#answers + 1] = answer
   end
-  return answers, now_us_text
+  return all_new and table.concat(answers, '\n') or answers, now_us_text
 end
