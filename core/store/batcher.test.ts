@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { HubError } from '../errors.ts';
 import { Batcher, type BatchKind } from './batcher.ts';
 import type { Durability } from './durability.ts';
 import type { RedisLink } from './redis_link.ts';
@@ -23,7 +24,8 @@ function batcher(durability: object = { waits: false }) {
         const riding = kind.endsWith('_claim');
         const first = riding ? (names[0] as number) + 1 : names.length;
         const lines = (texts: (string | number)[]) => texts.join('\n');
-        const answers = [lines(names.slice(riding ? 1 : 0, first)), 'shared', names.slice(first), 'left'];
+        const own = lines(names.slice(riding ? 1 : 0, first));
+        const answers = [own, 'shared', lines(names.slice(first)), 'left'];
         calls.push({ kind, names, answer: () => resolve([answers, '']), fail: reject });
       }),
   };
@@ -61,7 +63,7 @@ test('the operations of a turn go out by kind, what calls for a claim before the
   ]);
 });
 
-test('a call carries at most 32 operations, and only submits wait for the answer to the call before', async () => {
+test('a call carries at most 32 operations of a kind, and only submits wait for the answer to the call before', async () => {
   const { add, sent, calls, done } = batcher();
   many(70, name => add('submit', name));
   many(70, name => add('finish', name));
@@ -123,6 +125,33 @@ test('claims that went with a call that failed are told so', async () => {
   calls[0]?.fail(new Error('gone'));
   await turn();
   expect(done).toEqual(['job: gone', 'for job: gone']);
+});
+
+test('ends that were refused for the claims with them go by themselves, once', async () => {
+  const { add, calls, sent, done } = batcher();
+  add('finish', 'end');
+  add('claim', 'next');
+  await turn();
+  const full = new HubError('unavailable', 'full', { outcome: 'none' });
+  calls[0]?.fail(full);
+  await turn();
+  expect(sent()).toEqual(['finish_claim 3', 'finish 1']);
+  expect(done).toEqual(['next: full']);
+  calls[1]?.fail(full);
+  await turn();
+  expect(done).toEqual(['next: full', 'end: full']);
+  expect(calls).toHaveLength(2);
+});
+
+test('ends that may have happened are not sent again', async () => {
+  const { add, calls, done } = batcher();
+  add('finish', 'end');
+  add('claim', 'next');
+  await turn();
+  calls[0]?.fail(new HubError('unavailable', 'no reply', { outcome: 'unknown' }));
+  await turn();
+  expect(done).toEqual(['end: no reply', 'next: no reply']);
+  expect(calls).toHaveLength(1);
 });
 
 test('the next submits do not wait until those before are safe on disk', async () => {

@@ -1,5 +1,5 @@
 import type { Durability } from './durability.ts';
-import type { RedisLink } from './redis_link.ts';
+import { nothingStored, type RedisLink } from './redis_link.ts';
 
 type Argument = string | number;
 /** Called once: with the operation's own reply, or with why there is none. */
@@ -48,6 +48,12 @@ const AND_CLAIM: Partial<Record<BatchKind, string>> = { submit: 'submit_claim', 
 /** For each operation one: lines where each is a word or two, which is read in half the time of a list. */
 type Answers = string | unknown[];
 const listOf = (answers: Answers) => (typeof answers === 'string' ? answers.split('\n') : answers);
+
+/** Of a call: the answers, what is shared by them, the answers to claims that went along, what is shared by those; effects. */
+type Reply = [[Answers, unknown, Answers, unknown], string];
+
+/** Why no claim could be made, if so: then it is the second answer of lua/lib/claims.lua. */
+const faultOf = (claimed: Answers, why: unknown) => (claimed.length === 0 ? new Error(String(why)) : null);
 
 /** Told what a script made happen, with the operations of the call and its answers to them. */
 type OnEffects = (
@@ -173,43 +179,56 @@ export class Batcher {
     return held < 0 ? waiting.length : held;
   }
 
-  async #send(kind: BatchKind, operations: Operation[]): Promise<void> {
+  async #send(kind: BatchKind, operations: Operation[], with_claims = true): Promise<void> {
     for (const operation of operations) operation.sent?.();
-    const claims = this.#takeRiders(kind);
+    const claims = with_claims ? this.#takeRiders(kind) : [];
     const args = this.#head[kind]();
     if (claims.length > 0) args.push(operations.length);
     for (const operation of operations) args.push(...operation.args);
     for (const claim of claims) args.push(...claim.args);
-    let reply: [[Answers, unknown, Answers, unknown], string];
+    let reply: Reply;
     try {
       const script = claims.length > 0 ? (AND_CLAIM[kind] as string) : kind;
-      reply = (await this.#run(kind, script, args)) as typeof reply;
+      reply = (await this.#run(kind, script, args)) as Reply;
     } catch (error) {
-      for (const operation of [...operations, ...claims])
-        operation.done(error as Error, undefined, undefined);
-      // Those that wait must not wait for one timeout after the other.
-      return this.flush();
+      return this.#failed(kind, operations, claims, error as Error);
     }
     // In doubt it has happened all the same, and whoever watches hears of it.
     const doubt = this.#durability.waits && LASTING.has(kind) ? await this.#doubt() : null;
-    const [[answered, shared, claimed, left]] = reply;
+    this.#answered(kind, operations, claims, reply, doubt);
+  }
+
+  #failed(kind: BatchKind, operations: Operation[], claims: Operation[], error: Error): Promise<void> | void {
+    // A full Redis refuses new leases, but not the ends of jobs.
+    const again = kind === 'finish' && claims.length > 0 && nothingStored(error);
+    for (const { done } of again ? claims : [...operations, ...claims]) done(error, undefined, undefined);
+    if (again) return this.#send(kind, operations, false);
+    // Those that wait must not wait for one timeout after the other.
+    return this.flush();
+  }
+
+  #answered(
+    kind: BatchKind,
+    operations: Operation[],
+    claims: Operation[],
+    [[answered, shared, claimed, left], effects]: Reply,
+    doubt: Error | null,
+  ): void {
     const answers = listOf(answered);
-    for (let i = 0; i < operations.length; i++) (operations[i] as Operation).done(doubt, answers[i], shared);
-    const fault = claims.length > 0 && claimed.length === 0 ? new Error(String(left)) : null;
-    const leases = listOf(claimed);
-    for (let i = 0; i < claims.length; i++) (claims[i] as Operation).done(fault, leases[i], left);
-    if (reply[1] !== '')
-      this.#onEffects(
-        reply[1],
-        kind,
-        operations.map(operation => operation.args),
-        answers,
-      );
+    const fault = kind === 'claim' ? faultOf(answered, shared) : doubt;
+    operations.forEach(({ done }, i) => done(fault, answers[i], shared));
+    if (claims.length > 0) {
+      const leases = listOf(claimed);
+      claims.forEach(({ done }, i) => done(faultOf(claimed, left), leases[i], left));
+    }
+    if (effects === '') return;
+    const told = operations.map(({ args }) => args);
+    this.#onEffects(effects, kind, told, answers);
   }
 
   /**
-   * The claims that go with a call of submissions or ends: what a job costs Redis that meets an idle slot falls by a sixth.
-   * Not such as may need what has not been sent, and none that would have to wait for the disk.
+   * The claims that go with a call of submissions or ends, which saves a sixth of what both cost by themselves. Not such
+   * as may need what has not been sent, and none that would have to wait for the disk.
    */
   #takeRiders(kind: BatchKind): Operation[] {
     if (AND_CLAIM[kind] === undefined || this.#durability.waits) return [];

@@ -39,6 +39,10 @@ function unavailable(outcome: 'none' | 'unknown', why: string): HubError {
   return new HubError('unavailable', message, { outcome, retry_after_ms: RETRY_AFTER_MS });
 }
 
+/** Did Redis refuse before it began, so that the same may be asked again? */
+export const nothingStored = (error: Error): boolean =>
+  error instanceof HubError && (error.details as { outcome?: unknown } | undefined)?.outcome === 'none';
+
 /** What a failed command means to the peer that asked for it. */
 function toHubError(error: Error): Error {
   if (error instanceof HubError) return error;

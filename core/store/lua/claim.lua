@@ -1,4 +1,4 @@
-#!lua flags=allow-oom
+#!lua
 --- @include "lib/claims"
 -- Gives jobs to idle slots.
 --

@@ -6,7 +6,7 @@
 --
 -- KEYS  the shard's tag
 -- ARGV  hub, number of jobs, then these as for submit.lua and the slots as for claim.lua
--- REPLY what submit.lua answers and what claim.lua answers, in one list; {} and why if no claim could be made
+-- REPLY what submit.lua answers and what claim.lua answers, in one list
 local slots = 3 + JOB_STRIDE * ARGV[2]
 local answers, seq = submit(3, slots - 1)
-return finish_script({ answers, seq, claim_as_well(slots) })
+return finish_script({ answers, seq, claim(slots) })

@@ -168,7 +168,7 @@ end
 
 -- Claims for the slots that the arguments name from this one on: machine, connection, slot index, class, random part of the
 -- lease. What it answers is said in claim.lua.
-local function claim(first)
+local function claim_now(first)
   read_slots(first)
   -- Slots of one class that follow each other are served together; one that is named again holds its job by then.
   local run = {}
@@ -191,11 +191,11 @@ local function claim(first)
   return with_bodies and claimed or table.concat(claimed, '\n'), left
 end
 
--- The same behind something else in one script: claims look for jobs where they are written, and a fault of theirs must
--- not take along what was done before. Answers {} and why where none could be made.
-local function claim_as_well(first)
+-- The same, and {} and why if a record could not be read: that must not take along what was done before. Slots that got a
+-- job until then hold it and are told when they ask again. Claims look for jobs where they are written.
+local function claim(first)
   write_deferred()
-  local done, answers, more = pcall(claim, first)
+  local done, answers, more = pcall(claim_now, first)
   if not done then
     return {}, type(answers) == 'table' and answers.err or answers
   end

@@ -54,11 +54,11 @@ end
 local woken = {}
 -- Whoever has idle slots hears once a call that a queue got work. The hub that submits claims by itself.
 local function wake(signature, reason)
-  if not woken[signature] then
-    woken[signature] = true
-    if reason ~= '' then
-      effects[#effects + 1] = 'wake\n' .. signature
-    end
+  if reason ~= '' and woken[signature] ~= 'told' then
+    woken[signature] = 'told'
+    effects[#effects + 1] = 'wake\n' .. signature
+  else
+    woken[signature] = woken[signature] or 'new'
   end
 end
 
