@@ -21,6 +21,15 @@ const MAX_WAITING_BYTES = 4 * 1024 * 1024;
 /** A throttled stream flows in pieces of this length of time. */
 const THROTTLE_SLICE_MS = 20;
 
+/**
+ * Cuts a socket off. One whose end is just being sent cannot be reset: Node 20 would say so and then never close it, and
+ * whoever stops the proxy would wait for that.
+ */
+function reset(socket: Socket): void {
+  if (socket.writableEnded && !socket.writableFinished) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
 /** One direction of one connection: what was read and not yet passed on. */
 class Stream {
   readonly #from: Socket;
@@ -117,13 +126,13 @@ class Stream {
   /** The receiver gets these bytes and then the end; the sender gets a reset. */
   #cutBehind(bytes: Buffer): void {
     this.#to.end(bytes, () => this.#to.destroy());
-    this.#from.resetAndDestroy();
+    reset(this.#from);
     this.#proxy.cutIsDone();
   }
 
   #passEnding(): void {
     if (this.#ending === 'end') this.#to.end();
-    if (this.#ending === 'reset') this.#to.resetAndDestroy();
+    if (this.#ending === 'reset') reset(this.#to);
   }
 }
 
@@ -207,7 +216,7 @@ export class TcpProxy implements AsyncDisposable {
   /** Resets all connections on both sides at once. @returns how many. */
   cutNow(): number {
     const count = this.connections;
-    for (const socket of this.#sockets()) socket.resetAndDestroy();
+    for (const socket of this.#sockets()) reset(socket);
     return count;
   }
 

@@ -187,6 +187,20 @@ test('cutNow: resets every connection on both sides', async () => {
   expect(proxy.connections).toBe(0);
 });
 
+test('it stops also in the moment in which it passes an end on', async () => {
+  const { client, behind } = await openPair();
+  proxy.stall('up');
+  client.socket.end('goodbye');
+  // The proxy has read that when an answer sent after it is here.
+  await new Promise(resolve => setTimeout(resolve, 50));
+  behind.socket.write('hello');
+  await client.has(5);
+  proxy.pass();
+  await proxy.stop();
+  expect(proxy.connections).toBe(0);
+  await client.closed();
+});
+
 test('throttle: no more than so many bytes a second', async () => {
   const { client, behind } = await openPair();
   proxy.throttle(200_000);
