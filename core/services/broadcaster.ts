@@ -2,7 +2,7 @@ import type { EventType, WatchLevel } from '../messages/job.ts';
 import { TERMINAL_EVENTS } from '../messages/job.ts';
 import { idOf, refOf } from '../store/keys.ts';
 import type { JobEvent, Store, StoredJob, StoredOutput } from '../store/store.ts';
-import { makeEvent } from '../store/effects.ts';
+import { lastOutput, makeEvent } from '../store/effects.ts';
 
 /** Whoever is told events: a client's socket, or an HTTP answer. */
 export interface Listener {
@@ -26,6 +26,13 @@ export interface Watch {
   output: number;
 }
 
+/** What a replay tells of the output of a job. */
+interface KeptOutput {
+  /** The first index that the watcher lacks. */
+  from: number;
+  outputs: StoredOutput[];
+}
+
 /** What a level leaves out beside the end of the job. */
 const ALL_ONLY: ReadonlySet<EventType> = new Set<EventType>(['job_queued', 'job_scheduled', 'job_assigned']);
 /** Jobs that are asked for at once. */
@@ -40,7 +47,13 @@ export function frameOf(event: JobEvent): string {
 const wants = (level: WatchLevel, type: EventType) =>
   level === 'all' || TERMINAL_EVENTS.has(type) || (level === 'default' && !ALL_ONLY.has(type));
 
-const indexOf = (event: JobEvent) => Number(/^"index":(\d+)/.exec(event.fields)?.[1] ?? 0);
+/** Does it tell of output that the watcher lacks? Then it does no longer. */
+function isNewOutput(watch: Watch, event: JobEvent): boolean {
+  const last = lastOutput(event) as number;
+  if (last < watch.output) return false;
+  watch.output = last + 1;
+  return true;
+}
 
 /**
  * Tells watchers of jobs what happens to them: each event once, `seq` strictly growing, the terminal one always. A frame
@@ -140,7 +153,7 @@ export class Broadcaster {
       this.hold(listener, refOf(id), 'all');
     }
     let jobs: (StoredJob | null)[];
-    let outputs: StoredOutput[][];
+    let outputs: (KeptOutput | null)[];
     try {
       jobs = await this.#store.watch(ids, 'all');
       outputs = await Promise.all(jobs.map(job => this.#keptOutputs(job, after)));
@@ -152,26 +165,32 @@ export class Broadcaster {
     jobs.forEach((job, i) => {
       const ref = refOf(ids[i] as string);
       if (job === null) return this.drop(listener, ref);
-      this.#replay(listener, job, outputs[i] as StoredOutput[], own(after.seq, ids[i] as string));
+      this.#replay(listener, job, outputs[i] as KeptOutput | null, own(after.seq, ids[i] as string));
     });
   }
 
   async #keptOutputs(
     job: StoredJob | null,
     after: { seq: Record<string, number>; output: Record<string, number> },
-  ): Promise<StoredOutput[]> {
-    if (job === null || job.fields.oi === undefined) return [];
+  ): Promise<KeptOutput | null> {
+    if (job === null || job.fields.oi === undefined) return null;
     const id = job.ref.slice(job.ref.indexOf('/') + 1);
     const [seq, output] = [own(after.seq, id), own(after.output, id)];
-    if (seq === undefined && output === undefined) return [];
+    if (seq === undefined && output === undefined) return null;
     // An index belongs to the assignment its seq falls in: of a newer one everything is told.
     const same = output !== undefined && (seq === undefined || seq >= (job.fields.an ?? 0));
-    if (output === undefined && seq !== undefined && seq >= (job.fields.an ?? 0)) return [];
-    return this.#store.outputs(id, same ? output : -1);
+    if (output === undefined && seq !== undefined && seq >= (job.fields.an ?? 0)) return null;
+    const from = same ? output + 1 : 0;
+    return { from, outputs: await this.#store.outputs(id, from) };
   }
 
   /** What was kept, in the order in which it happened, then what came meanwhile. */
-  #replay(listener: Listener, job: StoredJob, outputs: StoredOutput[], after_seq: number | undefined): void {
+  #replay(
+    listener: Listener,
+    job: StoredJob,
+    output: KeptOutput | null,
+    after_seq: number | undefined,
+  ): void {
     const watch = watchOf(listener, this.#jobs.get(job.ref));
     if (!watch) return;
     const held = watch.held ?? [];
@@ -182,7 +201,7 @@ export class Broadcaster {
     const end = events.findIndex(event => event.type === 'job_cancelling' || TERMINAL_EVENTS.has(event.type));
     const before = end < 0 ? events : events.slice(0, end);
     for (const event of before) this.#tell(watch, event, frameOf(event));
-    this.#replayOutputs(watch, job, outputs);
+    if (output) this.#replayOutput(watch, job, output);
     for (const event of end < 0 ? [] : events.slice(end)) this.#tell(watch, event, frameOf(event));
     watch.output = Math.max(watch.output, job.fields.oi ?? 0);
     watch.seq = Math.max(watch.seq, job.fields.n);
@@ -190,15 +209,25 @@ export class Broadcaster {
     for (const event of held) this.#tell(watch, event, frameOf(event));
   }
 
-  #replayOutputs(watch: Watch, job: StoredJob, outputs: StoredOutput[]): void {
-    const d = job.fields;
-    const make = (type: EventType, parts: (string | number)[]) =>
-      makeEvent(type, job.ref, watch.seq, Math.floor(d.n / 1000), d.at ?? 0, parts);
-    for (const { index, data } of outputs) {
-      const event = make('job_output', [index, data]);
+  /** What was trimmed, or never came, is a gap; it was given no seq of its own, or one that is not kept. */
+  #replayOutput(watch: Watch, job: StoredJob, { from, outputs }: KeptOutput): void {
+    const { n, at, oi } = job.fields;
+    const tell = (type: EventType, parts: (string | number)[]) => {
+      const event = makeEvent(type, job.ref, watch.seq, Math.floor(n / 1000), at ?? 0, parts);
       watch.listener.event(event, frameOf(event));
-      watch.output = index + 1;
+    };
+    let next = from;
+    const passTo = (index: number) => {
+      if (index > next) tell('job_output_gap', [next, index - 1]);
+      next = Math.max(next, index);
+    };
+    for (const { index, data } of outputs) {
+      passTo(index);
+      tell('job_output', [index, data]);
+      next = index + 1;
     }
+    passTo(oi ?? 0);
+    watch.output = next;
   }
 
   #watchesOn(ref: string): Watch[] {
@@ -221,16 +250,13 @@ export class Broadcaster {
   #tell(watch: Watch, event: JobEvent, frame: string): void {
     const { listener } = watch;
     if (UNNUMBERED.has(event.type)) {
-      if (event.type === 'job_output') {
-        const index = indexOf(event);
-        if (index < watch.output) return;
-        watch.output = index + 1;
-      }
+      if (event.type === 'job_output' && !isNewOutput(watch, event)) return;
       if (watch.level !== 'end') listener.event(event, frame);
       return;
     }
     if (event.seq <= watch.seq) return;
     watch.seq = event.seq;
+    if (event.type === 'job_output_gap' && !isNewOutput(watch, event)) return;
     // An assignment starts its output anew; not every watcher is told of it before its first sign.
     if (event.type === 'job_assigned' || event.type === 'job_started') watch.output = 0;
     if (wants(watch.level, event.type)) listener.event(event, frame);

@@ -74,6 +74,13 @@ export function makeEvent(
   return { type, ref, job_id: idOf(ref), seq, at, attempt, fields: FIELDS[type](parts) };
 }
 
+/** The last index that an event of the output told or passed over; undefined for other events. */
+export function lastOutput({ type, fields }: JobEvent): number | undefined {
+  if (type !== 'job_output' && type !== 'job_output_gap') return undefined;
+  const [, index] = (type === 'job_output' ? /^"index":(\d+)/ : /"to":(\d+)$/).exec(fields) ?? [];
+  return Number(index);
+}
+
 /** Knows the result of a job that this hub has just completed, which Redis does not send back. */
 export type ResultOf = (ref: string) => string | undefined;
 

@@ -413,8 +413,8 @@ export class RedisStore implements Store {
     return reply.map((raw, i) => (raw ? StoredJob.of(refs[i] as string, raw) : null));
   }
 
-  async outputs(job_id: string, after: number): Promise<StoredOutput[]> {
-    const entries = (await this.#link.call('XRANGE', key('out', refOf(job_id)), `1-${after + 2}`, '+')) as [
+  async outputs(job_id: string, from: number): Promise<StoredOutput[]> {
+    const entries = (await this.#link.call('XRANGE', key('out', refOf(job_id)), `1-${from + 1}`, '+')) as [
       string,
       string[],
     ][];

@@ -233,8 +233,8 @@ export interface Store {
   list(filter: ListFilter): Promise<{ jobs: JobRecord[]; next_cursor: string | null }>;
   /** The jobs as they are at the moment from which on this hub hears of them. */
   watch(job_ids: string[], level: WatchLevel): Promise<(StoredJob | null)[]>;
-  /** The kept outputs of the present assignment with a higher index. */
-  outputs(job_id: string, after: number): Promise<StoredOutput[]>;
+  /** The kept outputs of the present assignment from an index on. */
+  outputs(job_id: string, from: number): Promise<StoredOutput[]>;
 
   /** Counts by job type and state. */
   counts(): Promise<Map<string, Partial<Record<JobRecord['status'], number>>>>;

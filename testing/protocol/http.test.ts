@@ -277,6 +277,23 @@ describe.skipIf(hub.skip).concurrent('GET /jobs/{job_id}/events', () => {
     const after_output = await server_sent_events(path, { headers: { 'last-event-id': `${started.seq}:1` } });
     expect(after_output.map(one => one.data.index ?? one.event)).toEqual([2, 3, 'job_completed']);
   });
+
+  test('the id of a gap says that its outputs were passed', async () => {
+    await using client = await hub.client();
+    const job_type = unique('t');
+    await using machine = await hub.machine({ job_types: [job_type] });
+    const { job_id } = await submit(client, { job_type });
+    const lease = await machine.assigned(job_id);
+    machine.output(lease, 0, 'a');
+    machine.output(lease, 3, 'd');
+    await machine.complete(lease);
+    const path = `/jobs/${job_id}/events`;
+    const all = await server_sent_events(path);
+    const gap = all.find(one => one.event === 'job_output_gap');
+    expect(gap).toMatchObject({ id: `${gap?.data.seq}:2`, data: { from: 1, to: 2 } });
+    const rest = await server_sent_events(path, { headers: { 'last-event-id': String(gap?.id) } });
+    expect(rest.map(one => one.data.index ?? one.event)).toEqual([3, 'job_completed']);
+  });
 });
 
 describe.skipIf(hub.skip).concurrent('workers', () => {

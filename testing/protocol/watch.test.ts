@@ -19,6 +19,13 @@ function expect_growing(events: Frame[]): void {
   }
 }
 
+/** The index of each output, `from-to` of each gap. */
+const outputs_and_gaps = (events: Frame[]) =>
+  events.flatMap(frame => {
+    if (frame.type === 'job_output_gap') return [`${frame.from}-${frame.to}`];
+    return frame.type === 'job_output' ? [frame.index] : [];
+  });
+
 /** A job and its machine: waiting until the machine says what comes next. */
 async function assigned_job(
   client: Peer,
@@ -573,6 +580,46 @@ describe.skipIf(hub.skip).concurrent('job_output', () => {
     expect(gap?.from).toBe(1);
     expect([2, 3]).toContain(gap?.to);
     expect((await machine.heartbeat([lease])).outputs[lease.lease_id]).toBe(5);
+  });
+
+  test('a replay tells what never came as a gap, and again nothing that was told', async () => {
+    await using client = await hub.client();
+    const { job_id, machine, lease } = await assigned_job(client);
+    await using _machine = machine;
+    for (const index of [0, 3, 4]) machine.output(lease, index, index);
+    const { seq } = await client.next(frame => frame.type === 'job_output' && frame.index === 4);
+    const replay = async (after_output: number) => {
+      await using watcher = await hub.client();
+      const after = { after_seq: { [job_id]: seq }, after_output: { [job_id]: after_output } };
+      await watcher.request({ type: 'watch_jobs', job_ids: [job_id], ...after });
+      await watcher.request({ type: 'ping' });
+      const events = watcher.events(job_id);
+      expect_growing(events);
+      return outputs_and_gaps(events);
+    };
+    expect(await replay(-1)).toEqual([0, '1-2', 3, 4]);
+    expect(await replay(0)).toEqual(['1-2', 3, 4]);
+    expect(await replay(1)).toEqual(['2-2', 3, 4]);
+    expect(await replay(2)).toEqual([3, 4]);
+    expect(await replay(4)).toEqual([]);
+  });
+
+  test('a replay tells what was trimmed as a gap', async () => {
+    await using client = await hub.client();
+    const { job_id, machine, lease } = await assigned_job(client);
+    await using _machine = machine;
+    // More than OUTPUT_KEEP_BYTES.
+    for (const index of [0, 1, 2]) machine.output(lease, index, String(index).repeat(400_000));
+    await machine.complete(lease);
+    await event(client, job_id, 'job_completed');
+    expect(outputs_and_gaps(client.events(job_id))).toEqual([0, 1, 2]);
+    await using watcher = await hub.client();
+    await watcher.request({ type: 'watch_jobs', job_ids: [job_id], after_seq: { [job_id]: 0 } });
+    await event(watcher, job_id, 'job_completed');
+    const told = watcher.events(job_id);
+    expect_growing(told);
+    expect(outputs_and_gaps(told)).toEqual(['0-0', 1, 2]);
+    expect(types(told).indexOf('job_output_gap')).toBeGreaterThan(types(told).indexOf('job_assigned'));
   });
 
   test('starts at 0 with each assignment', async () => {

@@ -646,11 +646,11 @@ describe('outputs', () => {
     expect([await output(0), await output(1), await output(0, '"again"'), await output(5)]).toEqual([
       1, 2, 2, 6,
     ]);
-    expect(await store.outputs('a', -1)).toEqual([0, 1, 5].map(index => ({ index, data: `"${index}"` })));
-    expect(await store.outputs('a', 1)).toEqual([{ index: 5, data: '"5"' }]);
+    expect(await store.outputs('a', 0)).toEqual([0, 1, 5].map(index => ({ index, data: `"${index}"` })));
+    expect(await store.outputs('a', 2)).toEqual([{ index: 5, data: '"5"' }]);
     await finish(store, job, 'released');
     await claimJob(store);
-    expect(await store.outputs('a', -1)).toEqual([]);
+    expect(await store.outputs('a', 0)).toEqual([]);
   });
 
   test('at most OUTPUT_KEEP entries are kept, the newest', async () => {
@@ -659,7 +659,7 @@ describe('outputs', () => {
       void report(store, job, { kind: 'output', index, data: '"x"' });
     }
     expect(await report(store, job, { kind: 'output', index: 1000, data: '"x"' })).toBe(1001);
-    const kept = await store.outputs('a', -1);
+    const kept = await store.outputs('a', 0);
     // Redis trims whole nodes of a stream, which have a hundred entries.
     expect(kept.length).toBeGreaterThanOrEqual(50);
     expect(kept.length).toBeLessThanOrEqual(150);
@@ -670,7 +670,7 @@ describe('outputs', () => {
     const { store, job } = await working({ OUTPUT_KEEP_BYTES: '10000' });
     const data = JSON.stringify('x'.repeat(998));
     for (let index = 0; index < 100; index++) await report(store, job, { kind: 'output', index, data });
-    const kept = await store.outputs('a', -1);
+    const kept = await store.outputs('a', 0);
     const bytes = kept.reduce((sum, output) => sum + output.data.length, 0);
     expect(bytes).toBeGreaterThanOrEqual(4000);
     expect(bytes).toBeLessThanOrEqual(10_000);

@@ -1,14 +1,18 @@
 import { invalidMessage } from '../../errors.ts';
-import { TERMINAL_EVENTS } from '../../messages/job.ts';
+import { type EventType, TERMINAL_EVENTS } from '../../messages/job.ts';
 import type { Broadcaster, Listener } from '../../services/broadcaster.ts';
 import type { Jobs } from '../../services/jobs.ts';
 import { refOf } from '../../store/keys.ts';
+import { lastOutput } from '../../store/effects.ts';
 import type { JobEvent } from '../../store/store.ts';
 import type { Exchange } from './server.ts';
 
 const PING_MS = 15_000;
 /** A reader this far behind is cut; it comes back with Last-Event-ID. */
 const BEHIND_BYTES_MAX = 4 * 1024 * 1024;
+
+/** What comes while output does: ids of these say how much of it was told. */
+const COUNTED: ReadonlySet<EventType> = new Set<EventType>(['job_output', 'job_output_gap', 'job_progress']);
 
 /** One reader of a job's events, as Server-Sent Events (WHATWG HTML, section 9.2). */
 class EventStream implements Listener {
@@ -23,9 +27,8 @@ class EventStream implements Listener {
   event(event: JobEvent, frame: string): void {
     const { response } = this.#exchange;
     if (event.type === 'job_assigned') this.#output = null;
-    if (event.type === 'job_output') this.#output = Number(/^"index":(\d+)/.exec(event.fields)?.[1] ?? 0);
-    const counted = event.type === 'job_output' || event.type === 'job_progress';
-    const id = counted && this.#output !== null ? `${event.seq}:${this.#output}` : String(event.seq);
+    else this.#output = lastOutput(event) ?? this.#output;
+    const id = COUNTED.has(event.type) && this.#output !== null ? `${event.seq}:${this.#output}` : event.seq;
     response.write(`event: ${event.type}\nid: ${id}\ndata: ${frame}\n\n`);
     if (TERMINAL_EVENTS.has(event.type)) response.end();
     else if (response.writableLength > BEHIND_BYTES_MAX) response.destroy();
