@@ -1,0 +1,90 @@
+/** What the store promises several hubs on one Redis. */
+import { describe, expect, test, vi } from 'vitest';
+import type { RedisStore } from '../../core/store/redis_store.ts';
+import type { Effect } from '../../core/store/store.ts';
+import { claimJob, freshStores, GRACE_MS, type Job } from './fresh_stores.ts';
+import { claim, finish, machine, SIGNATURE, slot, submit } from './operations.ts';
+
+const { openStore, redis } = await freshStores();
+
+describe('several hubs on one Redis', () => {
+  const watching = (store: RedisStore) => {
+    const effects: Effect[] = [];
+    const wakes: string[] = [];
+    store.onEffect(effect => effects.push(effect));
+    store.onWake(signature => wakes.push(signature));
+    return { effects, wakes };
+  };
+
+  async function twoHubs() {
+    const one = await openStore({}, { hub_id: 'h_one', test_clock: true });
+    const two = await openStore({}, { hub_id: 'h_two', test_clock: true });
+    for (const store of [one, two]) await store.beat('{}', false, 10_000, []);
+    return { one, two };
+  }
+
+  test('a job submitted on one wakes the other', async () => {
+    const { one, two } = await twoHubs();
+    const [here, there] = [watching(one), watching(two)];
+    await submit(one, 'a');
+    await vi.waitFor(() => expect(there.wakes).toEqual([SIGNATURE]));
+    expect(here.wakes).toEqual([]);
+  });
+
+  test('events of a job reach the hub that watches it, whichever runs the script', async () => {
+    const { one, two } = await twoHubs();
+    await machine(one);
+    await submit(one, 'a');
+    await two.watch(['a'], 'all');
+    const { effects } = watching(two);
+    const job = await claimJob(one);
+    await finish(one, job, 'completed', { payload: '{"ok":[1]}' });
+    const told = () => effects.flatMap(effect => (effect.kind === 'event' ? [effect.event] : []));
+    await vi.waitFor(() =>
+      expect(told().map(event => event.type)).toEqual(['job_assigned', 'job_completed']),
+    );
+    expect(told()[1]?.fields).toContain('"result":{"ok":[1]}');
+  });
+
+  test('the hub that has the machine is told to stop its job, and that another registered it', async () => {
+    const { one, two } = await twoHubs();
+    const { effects } = watching(two);
+    const connection = 'h_two:c5.0';
+    await two.register('m', connection, [0], []);
+    await one.fit('all', [SIGNATURE]);
+    await submit(one, 'a');
+    const job = await claimJob(two, slot(0, { connection }));
+    await one.cancel('a', 'enough');
+    await one.register('m', 'h_one:c1.0', [0], [job]);
+    await vi.waitFor(() => {
+      expect(effects).toContainEqual({
+        kind: 'cancel',
+        ref: job.ref,
+        worker_id: 'm:gpu0',
+        lease_id: job.lease_id,
+        reason: 'enough',
+        grace_ms: GRACE_MS,
+      });
+      expect(effects).toContainEqual({ kind: 'replaced', machine_id: 'm', connection });
+    });
+  });
+
+  test('two hubs never give one job to two slots', async () => {
+    const { one, two } = await twoHubs();
+    await machine(one, 8);
+    const ids = Array.from({ length: 12 }, (_, i) => `j${i}`);
+    await Promise.all(ids.map(id => submit(one, id)));
+    const answers = await Promise.all([0, 1, 2, 3, 4, 5, 6, 7].map(i => claim(i % 2 ? one : two, slot(i))));
+    const refs = answers.map(answer => (answer as Job).ref);
+    expect(new Set(refs).size).toBe(8);
+  });
+
+  test('a hub with another LEASE_MS refuses to open while there are jobs', async () => {
+    const store = await openStore();
+    await submit(store, 'a');
+    await expect(openStore({ LEASE_MS: '30000' })).rejects.toThrow(/LEASE_MS is 60000 .* but 30000 here/);
+    await expect(openStore({ PRIORITY_AGING_MS: '5' })).rejects.toThrow(/PRIORITY_AGING_MS/);
+    await redis.flushall('SYNC');
+    await expect(openStore({ LEASE_MS: '30000' })).resolves.toBeDefined();
+  });
+});
