@@ -84,7 +84,7 @@ function readFields(record: string): Fields {
     given.map(([name, text]) => [name, NUMBERS.has(name) ? Number(text) : text]),
   ) as unknown as Fields;
   fields.ca ??= msOf(fields.n);
-  if (fields.st === 'q') fields.qn = fields.n;
+  if (fields.st === 'q') fields.qn ??= fields.n;
   if (fields.st === 'c') Object.assign(fields, { lo: 'completed', la: msOf(fields.n), pg: '1' });
   if (fields.an !== undefined) fields.aa ??= msOf(fields.an);
   if (fields.tn !== undefined) fields.ta ??= msOf(fields.tn);

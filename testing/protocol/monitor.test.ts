@@ -337,10 +337,20 @@ describe.skipIf(hub.skip)('an admin', () => {
     await using client = await hub.client();
     const job_type = unique('t');
     const first = await submit(client, { job_type });
-    const second = await submit(client, { job_type });
+    const second = await submit(client, { job_type, watch: 'all' });
+    const before = await get_job(client, second.job_id);
     const answer = await monitor.request({ type: 'set_priority', job_id: second.job_id, priority: 50 });
     expect(answer.type).not.toBe('error');
-    expect((await get_job(client, second.job_id)).priority).toBe(50);
+    const moved = await client.next(frame => frame.reason === 'operator');
+    expect(moved).toMatchObject({ type: 'job_queued', job_id: second.job_id, position: 1 });
+    expect(moved.seq).toBeGreaterThan(before.seq);
+    // It waits since it came, not since it was moved.
+    const { priority, queued_at, seq } = await get_job(client, second.job_id);
+    expect({ priority, queued_at, seq }).toEqual({
+      priority: 50,
+      queued_at: before.queued_at,
+      seq: moved.seq,
+    });
     await using machine = await hub.machine({ job_types: [job_type] });
     const lease = await machine.assigned();
     expect(lease.job_id).toBe(second.job_id);

@@ -1,6 +1,7 @@
 #!lua
 --- @include "lib/queue"
--- Changes the priority of a job that has not ended; it keeps its time of arrival.
+-- Changes the priority of a job that has not ended; it keeps its time of arrival. Where it waits, its watchers hear of its
+-- new place; since when it waits stays the same.
 --
 -- KEYS  the shard's tag
 -- ARGV  hub, ref, priority
@@ -18,9 +19,11 @@ end
 job.pr = priority ~= 0 and digits(priority) or ''
 if job.ix == 'q' then
   redis.call('ZADD', K.queue .. job.sg, job.sc, ref)
-  if redis.call('ZRANK', K.queue .. job.sg, ref) == 0 then
+  local place = redis.call('ZRANK', K.queue .. job.sg, ref) + 1
+  if place == 1 then
     head_improved(job.sg)
   end
+  emit(ref, job, 'job_queued', place, 'operator')
 end
 save_job(ref, job)
 return finish_script('ok')

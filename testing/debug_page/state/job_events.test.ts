@@ -31,6 +31,12 @@ test('a new assignment starts progress again', () => {
   });
 });
 
+test('a job that an operator moved waits since it came, for the reason it had', () => {
+  const waiting = { ...JOB, queued_at: 50, note: 'retry' } as Job;
+  const moved = afterEvent(waiting, event({ type: 'job_queued', reason: 'operator', position: 1 }));
+  expect(moved).toMatchObject({ status: 'queued', queued_at: 50, note: 'retry', position: 1, seq: 6 });
+});
+
 test('a result is kept as one short line, never whole', () => {
   const line = resultLine({ image: 'x'.repeat(1_000_000), list: Array.from({ length: 1000 }, (_, i) => i) });
   expect(line?.length).toBeLessThan(200);

@@ -49,13 +49,12 @@ const notRunning = {
 const ended = (status: JobState, event: JobEvent) => ({ status, finished_at: event.at, position: null });
 
 const CHANGES: Partial<Record<EventType, Change>> = {
-  job_queued: (_job, event) => ({
-    ...notRunning,
-    status: 'queued',
-    queued_at: event.at,
-    position: event['position'] as number | null,
-    note: text(event['reason']),
-  }),
+  job_queued: (_job, event) => {
+    const position = event['position'] as number | null;
+    // It waited before, and only has another place.
+    if (event['reason'] === 'operator') return { position };
+    return { ...notRunning, status: 'queued', queued_at: event.at, position, note: text(event['reason']) };
+  },
   job_scheduled: (_job, event) => ({ ...notRunning, status: 'scheduled', run_at: event['run_at'] as number }),
   job_assigned: (_job, event) => ({
     ...notRunning,

@@ -14,7 +14,7 @@
 --   ty job type   sg signature   fp fingerprint of the content   ci client_id   pr priority, '' for 0   sc score
 --   ca created_at ('' while that is when the last event was)
 --   hb mark of the hub that keeps the body since it accepted the job, until the first claim
---   qr qn why it was last queued ('' submitted), and with which seq ('' while queued: the last one)
+--   qr qn why it was last queued ('' submitted), and with which seq ('' while that is the last one and it waits)
 --   at attempts counted   l lease   lw its worker   an tn seq of the last job_assigned, job_started
 -- The ms of an event are its seq without the last three digits.
 --
@@ -74,7 +74,7 @@ local RARER = {
 local function parse(text)
   local st, ix, n, w, ty, sg, fp, ci, pr, sc, ca, hb, qr, qn, at, l, lw, an, tn, lines = struct.unpack(USUAL, text)
   local job = { st = st, ix = ix, n = n, w = w, ty = ty, sg = sg, fp = fp, ci = ci, pr = pr, sc = sc,
-                ca = ca == '' and ms_text(n) or ca, hb = hb, qr = qr, qn = st == 'q' and n or qn, at = at, l = l, lw = lw,
+                ca = ca == '' and ms_text(n) or ca, hb = hb, qr = qr, qn = qn == '' and st == 'q' and n or qn, at = at, l = l, lw = lw,
                 an = an, tn = tn, more = false }
   setmetatable(job, RARER)
   if lines <= #text then
@@ -107,7 +107,7 @@ end
 
 local function text_of(job)
   local ca = job.ca == ms_text(job.n) and '' or job.ca
-  local qn = job.st == 'q' and '' or job.qn
+  local qn = job.st == 'q' and job.qn == job.n and '' or job.qn
   return job.st .. '\0' .. job.ix .. '\0' .. job.n .. '\0' .. job.w .. '\0' .. job.ty .. '\0' .. job.sg .. '\0' .. job.fp
     .. '\0' .. job.ci .. '\0' .. job.pr .. '\0' .. job.sc .. '\0' .. ca .. '\0' .. job.hb .. '\0' .. job.qr .. '\0' .. qn
     .. '\0' .. job.at .. '\0' .. job.l .. '\0' .. job.lw .. '\0' .. job.an .. '\0' .. job.tn .. '\0'
