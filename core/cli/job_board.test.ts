@@ -37,6 +37,11 @@ describe('the line of a job', () => {
     expect(lineAfter(99_000, ...started, half, done)).toBe('✓ completed   j1     16s  on m:gpu0');
   });
 
+  it('tells since when it waits also after an operator moved it', () => {
+    const moved = event('job_queued', 9000, { reason: 'operator', position: 1 });
+    expect(lineAfter(10_000, started[0] as JobEvent, moved)).toBe('○ queued      j1     10s');
+  });
+
   it('tells why it failed, waits again, or is being cancelled', () => {
     const error = { code: 'oom', message: 'out of\nmemory' };
     expect(lineAfter(9000, ...started, event('job_failed', 8000, { error, worker_id: 'm:gpu0' }))).toBe(

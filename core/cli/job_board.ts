@@ -122,6 +122,8 @@ function run(job: BoardJob, event: JobEvent, status: JobState): void {
 }
 
 function wait(job: BoardJob, event: JobEvent, status: JobState): void {
+  // It waited before, and only has another place.
+  if (event['reason'] === 'operator' && job.status === status) return;
   job.status = status;
   job.since = status === 'scheduled' ? Number(event['run_at']) : event.at;
   job.worker_id = null;

@@ -49,10 +49,10 @@ const notRunning = {
 const ended = (status: JobState, event: JobEvent) => ({ status, finished_at: event.at, position: null });
 
 const CHANGES: Partial<Record<EventType, Change>> = {
-  job_queued: (_job, event) => {
+  job_queued: (job, event) => {
     const position = event['position'] as number | null;
-    // It waited before, and only has another place.
-    if (event['reason'] === 'operator') return { position };
+    // It waited before, and only has another place; unless the event that said so was left out.
+    if (event['reason'] === 'operator' && job.status === 'queued') return { position };
     return { ...notRunning, status: 'queued', queued_at: event.at, position, note: text(event['reason']) };
   },
   job_scheduled: (_job, event) => ({ ...notRunning, status: 'scheduled', run_at: event['run_at'] as number }),
