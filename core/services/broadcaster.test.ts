@@ -33,7 +33,10 @@ function watched() {
   const { watch } = broadcaster.hold(listener, '/j', 'all');
   broadcaster.open(watch);
   const missed = (...events: JobEvent[]) =>
-    ({ eventsAfter: (seq: number) => events.filter(one => one.seq > seq) }) as StoredJob;
+    ({
+      fields: { an: events.find(one => one.type === 'job_assigned')?.seq },
+      eventsAfter: (seq: number) => events.filter(one => one.seq > seq),
+    }) as StoredJob;
   return {
     told,
     live: (one: JobEvent) => live(one),
@@ -73,6 +76,16 @@ test('progress that came before the hub knew that Redis is back follows the star
   await answer(missed(event('job_started', 2)));
   live(event('job_progress', 2));
   expect(told).toEqual(['job_started 2', 'job_progress 2', 'job_progress 2']);
+});
+
+test('what came of a lease is not told behind the next one', async () => {
+  const { told, live, down, up, answer, missed } = watched();
+  down();
+  live(event('job_progress', 2));
+  live(event('job_progress', 5));
+  up();
+  await answer(missed(event('job_assigned', 4), event('job_started', 5)));
+  expect(told).toEqual(['job_assigned 4', 'job_started 5', 'job_progress 5']);
 });
 
 test('what waits goes on waiting when Redis is away again before it answers', async () => {

@@ -55,6 +55,10 @@ function isNewOutput(watch: Watch, event: JobEvent): boolean {
   return true;
 }
 
+/** Is it progress or output of a lease before the one that the record has? */
+const isOver = ({ type, seq }: JobEvent, job: StoredJob) =>
+  UNNUMBERED.has(type) && seq < (job.fields.an ?? 0);
+
 /**
  * Tells watchers of jobs what happens to them: each event once, `seq` strictly growing, the terminal one always. A frame
  * for many watchers is written once.
@@ -177,6 +181,8 @@ export class Broadcaster {
     const id = job.ref.slice(job.ref.indexOf('/') + 1);
     const [seq, output] = [own(after.seq, id), own(after.output, id)];
     if (seq === undefined && output === undefined) return null;
+    // Nothing comes behind the end.
+    if (job.ended && seq !== undefined && seq >= job.fields.n) return null;
     // An index belongs to the assignment its seq falls in: of a newer one everything is told.
     const same = output !== undefined && (seq === undefined || seq >= (job.fields.an ?? 0));
     if (output === undefined && seq !== undefined && seq >= (job.fields.an ?? 0)) return null;
@@ -198,15 +204,19 @@ export class Broadcaster {
     watch.seq = after_seq ?? job.fields.n;
     watch.output = 0;
     const events = after_seq === undefined ? [] : job.eventsAfter(after_seq);
-    const end = events.findIndex(event => event.type === 'job_cancelling' || TERMINAL_EVENTS.has(event.type));
+    // Output falls between the start of its lease and whatever came of that.
+    const begun = Math.max(job.fields.an ?? 0, job.fields.tn ?? 0);
+    const end = events.findIndex(event => event.seq > begun);
     const before = end < 0 ? events : events.slice(0, end);
     for (const event of before) this.#tell(watch, event, frameOf(event));
-    if (output) this.#replayOutput(watch, job, output);
+    // Assigned anew since the record was read: it is not known whose output was read behind it.
+    const moved = held.some(({ type, seq }) => type === 'job_assigned' && seq > job.fields.n);
+    if (output && !moved) this.#replayOutput(watch, job, output);
     for (const event of end < 0 ? [] : events.slice(end)) this.#tell(watch, event, frameOf(event));
     watch.output = Math.max(watch.output, job.fields.oi ?? 0);
     watch.seq = Math.max(watch.seq, job.fields.n);
     if (job.ended) return this.end(watch);
-    for (const event of held) this.#tell(watch, event, frameOf(event));
+    for (const event of held) if (!isOver(event, job)) this.#tell(watch, event, frameOf(event));
   }
 
   /** What was trimmed, or never came, is a gap; it was given no seq of its own, or one that is not kept. */
@@ -227,7 +237,8 @@ export class Broadcaster {
       next = index + 1;
     }
     passTo(oi ?? 0);
-    watch.output = next;
+    const last = outputs.at(-1);
+    watch.output = last === undefined ? 0 : last.index + 1;
   }
 
   #watchesOn(ref: string): Watch[] {
@@ -298,6 +309,7 @@ export class Broadcaster {
       return;
     }
     for (const event of job?.eventsAfter(watch.seq) ?? []) this.#tell(watch, event, frameOf(event));
+    if (job && watch.held) watch.held = watch.held.filter(event => !isOver(event, job));
     this.open(watch);
   }
 }

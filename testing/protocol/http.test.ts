@@ -278,6 +278,42 @@ describe.skipIf(hub.skip).concurrent('GET /jobs/{job_id}/events', () => {
     expect(after_output.map(one => one.data.index ?? one.event)).toEqual([2, 3, 'job_completed']);
   });
 
+  test('behind the end there is nothing, and 204 says so', async () => {
+    await using client = await hub.client();
+    const job_type = unique('t');
+    await using machine = await hub.machine({ job_types: [job_type] });
+    const { job_id } = await submit(client, { job_type });
+    const lease = await machine.assigned(job_id);
+    machine.output(lease, 0, 'a');
+    await machine.complete(lease);
+    const { seq } = await event(client, job_id, 'job_completed');
+    const path = `/jobs/${job_id}/events`;
+    const answer = await fetch(new URL(path, hub.url), { headers: { 'last-event-id': String(seq) } });
+    expect([answer.status, await answer.text()]).toEqual([204, '']);
+    const end = await server_sent_events(path, { headers: { 'last-event-id': `${seq - 1}:0` } });
+    expect(end.map(one => one.event)).toEqual(['job_completed']);
+  });
+
+  test('a reader that comes back and hears only progress does not get its output again', async () => {
+    await using client = await hub.client();
+    const job_type = unique('t');
+    await using machine = await hub.machine({ job_types: [job_type] });
+    const { job_id } = await submit(client, { job_type });
+    const lease = await machine.assigned(job_id);
+    machine.output(lease, 0, 'a');
+    const { seq } = await client.next(frame => frame.type === 'job_output');
+    const later = await server_sent_events(`/jobs/${job_id}/events`, {
+      headers: { 'last-event-id': `${seq}:0` },
+      on_open: async () => {
+        machine.progress(lease, 0.5);
+        await client.next(frame => frame.type === 'job_progress');
+        await machine.complete(lease);
+      },
+    });
+    expect(later.map(one => one.event)).toEqual(['job_progress', 'job_completed']);
+    expect(later[0]?.id).toBe(`${seq}:0`);
+  });
+
   test('the id of a gap says that its outputs were passed', async () => {
     await using client = await hub.client();
     const job_type = unique('t');

@@ -604,6 +604,36 @@ describe.skipIf(hub.skip).concurrent('job_output', () => {
     expect(await replay(4)).toEqual([]);
   });
 
+  test('a watcher that names more output than there is hears what comes', async () => {
+    await using client = await hub.client();
+    const { job_id, machine, lease } = await assigned_job(client);
+    await using _machine = machine;
+    machine.output(lease, 0, 'a');
+    await client.next(frame => frame.type === 'job_output');
+    await using watcher = await hub.client();
+    await watcher.request({ type: 'watch_jobs', job_ids: [job_id], after_output: { [job_id]: 9 } });
+    machine.output(lease, 1, 'b');
+    await machine.complete(lease);
+    await event(watcher, job_id, 'job_completed');
+    expect(outputs_and_gaps(watcher.events(job_id))).toEqual([1]);
+  });
+
+  test('a replay has the output of an attempt before what came of it', async () => {
+    await using client = await hub.client();
+    const { job_id, machine, lease } = await assigned_job(client, { backoff_ms: 60_000 });
+    await using _machine = machine;
+    machine.started(lease);
+    machine.output(lease, 0, 'a');
+    await machine.fail(lease);
+    await event(client, job_id, 'job_retrying');
+    await using watcher = await hub.client();
+    await watcher.request({ type: 'watch_jobs', job_ids: [job_id], after_seq: { [job_id]: 0 } });
+    await watcher.request({ type: 'ping' });
+    const told = watcher.events(job_id);
+    expect_growing(told);
+    expect(types(told).slice(-4)).toEqual(['job_assigned', 'job_started', 'job_output', 'job_retrying']);
+  });
+
   test('a replay tells what was trimmed as a gap', async () => {
     await using client = await hub.client();
     const { job_id, machine, lease } = await assigned_job(client);

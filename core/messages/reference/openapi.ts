@@ -163,6 +163,7 @@ const PATHS: Record<string, Record<string, Operation>> = {
           text: '`event:` the type, `id:` the seq (with `:index` for outputs), `data:` the event as JSON (schema JobEvent); `: ping` every 15 s.',
           media: 'text/event-stream',
         },
+        204: { text: 'The job has ended, and its last event was told before: a browser stops coming back.' },
       },
       errors: JOB_FAULTS,
     },

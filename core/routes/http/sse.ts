@@ -18,10 +18,12 @@ const COUNTED: ReadonlySet<EventType> = new Set<EventType>(['job_output', 'job_o
 class EventStream implements Listener {
   readonly #exchange: Exchange;
   /** The newest output told: part of each id from then on, so that a reader that comes back gets none twice. */
-  #output: number | null = null;
+  #output: number | null;
 
-  constructor(exchange: Exchange) {
+  /** @param output the newest that was told on an earlier connection, or -1 */
+  constructor(exchange: Exchange, output: number) {
     this.#exchange = exchange;
+    this.#output = output < 0 ? null : output;
   }
 
   event(event: JobEvent, frame: string): void {
@@ -58,8 +60,13 @@ export async function streamEvents(
 ): Promise<void> {
   const { response } = exchange;
   const after = lastEvent(exchange);
-  await jobs.get(job_id);
-  const stream = new EventStream(exchange);
+  const job = await jobs.get(job_id);
+  if (job.ended && after.seq >= job.fields.n) {
+    // A browser comes back by itself behind the end, until it is told this.
+    response.writeHead(204).end();
+    return;
+  }
+  const stream = new EventStream(exchange, after.output);
   const ping = setInterval(() => response.write(': ping\n\n'), PING_MS);
   response.on('close', () => {
     clearInterval(ping);
