@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { JobEvent, Store, StoredJob } from '../store/store.ts';
+import type { JobEvent, Store, StoredJob, StoredOutput } from '../store/store.ts';
 import { Broadcaster } from './broadcaster.ts';
 
 const event = (type: JobEvent['type'], seq: number): JobEvent => ({
@@ -18,12 +18,14 @@ function watched() {
   let lost = 0;
   let [live, down, up] = [(_: JobEvent) => {}, () => {}, () => {}];
   let answer = (_: (StoredJob | null)[]) => {};
+  let outputs = (_: StoredOutput[]) => {};
   const store = {
     up: true,
     onDown: (listener: () => void) => (down = listener),
     onEffect: (tell: (effect: object) => void) => (live = one => tell({ kind: 'event', event: one })),
     onUp: (listener: () => void) => (up = listener),
     watch: () => new Promise(resolve => (answer = resolve)),
+    outputs: () => new Promise(resolve => (outputs = resolve)),
   };
   const broadcaster = new Broadcaster(store as unknown as Store);
   const listener = {
@@ -39,6 +41,9 @@ function watched() {
     }) as StoredJob;
   return {
     told,
+    /** The listener asks for the job and its output from the beginning. */
+    replay: () => broadcaster.watch(listener, ['j'], { seq: { j: 0 }, output: {} }, () => {}),
+    outputs: (...indexes: number[]) => outputs(indexes.map(index => ({ index, data: '""' }))),
     live: (one: JobEvent) => live(one),
     down: () => {
       store.up = false;
@@ -86,6 +91,57 @@ test('what came of a lease is not told behind the next one', async () => {
   up();
   await answer(missed(event('job_assigned', 4), event('job_started', 5)));
   expect(told).toEqual(['job_assigned 4', 'job_started 5', 'job_progress 5']);
+});
+
+/** A job that runs, with two outputs. */
+const running = { ref: '/j', ended: false, fields: { n: 3, an: 2, tn: 3, at: 1, oi: 2 } };
+const eventsAfter = () => [event('job_assigned', 2), event('job_started', 3)];
+const withFields = (type: JobEvent['type'], seq: number, fields: string) => ({ ...event(type, seq), fields });
+
+test('output that was read after a job was assigned anew is not told as that of the lease before', async () => {
+  const { told, live, replay, answer, outputs } = watched();
+  const replayed = replay();
+  await answer({ ...running, eventsAfter } as unknown as StoredJob);
+  live(event('job_assigned', 5));
+  live(withFields('job_output', 5, '"index":0,"data":""'));
+  outputs(0);
+  await replayed;
+  expect(told).toEqual(['job_assigned 2', 'job_started 3', 'job_assigned 5', 'job_output 5']);
+});
+
+test('output of a lease that is over is not told behind the replay of the present one', async () => {
+  const { told, live, replay, answer, outputs } = watched();
+  const replayed = replay();
+  live(withFields('job_output', 1, '"index":7,"data":""'));
+  live(event('job_assigned', 2));
+  live(event('job_started', 3));
+  await answer({ ...running, eventsAfter } as unknown as StoredJob);
+  outputs(0, 1);
+  await replayed;
+  live(withFields('job_output', 3, '"index":2,"data":""'));
+  expect(told).toEqual(['job_assigned 2', 'job_started 3', 'job_output 3', 'job_output 3', 'job_output 3']);
+});
+
+test('output of which nothing is kept is told as a gap', async () => {
+  const { told, replay, answer, outputs } = watched();
+  const replayed = replay();
+  await answer({ ...running, eventsAfter } as unknown as StoredJob);
+  outputs();
+  await replayed;
+  expect(told).toEqual(['job_assigned 2', 'job_started 3', 'job_output_gap 3']);
+});
+
+test('a gap that was told with a replay is not told again when its own event comes', async () => {
+  const { told, live, replay, answer, outputs } = watched();
+  const replayed = replay();
+  await answer({ ...running, eventsAfter } as unknown as StoredJob);
+  live(withFields('job_output_gap', 4, '"from":2,"to":3'));
+  live(withFields('job_output', 4, '"index":4,"data":""'));
+  outputs(0, 1, 4);
+  await replayed;
+  live(withFields('job_output', 4, '"index":5,"data":""'));
+  const replay_of = ['job_assigned 2', 'job_started 3', 'job_output 3', 'job_output 3'];
+  expect(told).toEqual([...replay_of, 'job_output_gap 3', 'job_output 3', 'job_output 4']);
 });
 
 test('what waits goes on waiting when Redis is away again before it answers', async () => {

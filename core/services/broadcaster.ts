@@ -178,15 +178,13 @@ export class Broadcaster {
     after: { seq: Record<string, number>; output: Record<string, number> },
   ): Promise<KeptOutput | null> {
     if (job === null || job.fields.oi === undefined) return null;
-    const id = job.ref.slice(job.ref.indexOf('/') + 1);
+    const { an = 0 } = job.fields;
+    const id = idOf(job.ref);
     const [seq, output] = [own(after.seq, id), own(after.output, id)];
-    if (seq === undefined && output === undefined) return null;
-    // Nothing comes behind the end.
-    if (job.ended && seq !== undefined && seq >= job.fields.n) return null;
     // An index belongs to the assignment its seq falls in: of a newer one everything is told.
-    const same = output !== undefined && (seq === undefined || seq >= (job.fields.an ?? 0));
-    if (output === undefined && seq !== undefined && seq >= (job.fields.an ?? 0)) return null;
-    const from = same ? output + 1 : 0;
+    const is_older = seq !== undefined && seq < an;
+    if (!is_older && output === undefined) return null;
+    const from = is_older || output === undefined ? 0 : output + 1;
     return { from, outputs: await this.#store.outputs(id, from) };
   }
 
@@ -206,13 +204,11 @@ export class Broadcaster {
     const events = after_seq === undefined ? [] : job.eventsAfter(after_seq);
     // Output falls between the start of its lease and whatever came of that.
     const begun = Math.max(job.fields.an ?? 0, job.fields.tn ?? 0);
-    const end = events.findIndex(event => event.seq > begun);
-    const before = end < 0 ? events : events.slice(0, end);
-    for (const event of before) this.#tell(watch, event, frameOf(event));
+    for (const event of events) if (event.seq <= begun) this.#tell(watch, event, frameOf(event));
     // Assigned anew since the record was read: it is not known whose output was read behind it.
     const moved = held.some(({ type, seq }) => type === 'job_assigned' && seq > job.fields.n);
     if (output && !moved) this.#replayOutput(watch, job, output);
-    for (const event of end < 0 ? [] : events.slice(end)) this.#tell(watch, event, frameOf(event));
+    for (const event of events) if (event.seq > begun) this.#tell(watch, event, frameOf(event));
     watch.output = Math.max(watch.output, job.fields.oi ?? 0);
     watch.seq = Math.max(watch.seq, job.fields.n);
     if (job.ended) return this.end(watch);

@@ -261,10 +261,8 @@ describe.skipIf(hub.skip).concurrent('GET /jobs/{job_id}/events', () => {
 
   test('goes on after Last-Event-ID', async () => {
     await using client = await hub.client();
-    const job_type = unique('t');
-    await using machine = await hub.machine({ job_types: [job_type] });
-    const { job_id } = await submit(client, { job_type });
-    const lease = await machine.assigned(job_id);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
+    await using _machine = machine;
     machine.started(lease);
     const started = await event(client, job_id, 'job_started');
     for (let index = 0; index < 4; index++) machine.output(lease, index, index);
@@ -280,10 +278,8 @@ describe.skipIf(hub.skip).concurrent('GET /jobs/{job_id}/events', () => {
 
   test('behind the end there is nothing, and 204 says so', async () => {
     await using client = await hub.client();
-    const job_type = unique('t');
-    await using machine = await hub.machine({ job_types: [job_type] });
-    const { job_id } = await submit(client, { job_type });
-    const lease = await machine.assigned(job_id);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
+    await using _machine = machine;
     machine.output(lease, 0, 'a');
     await machine.complete(lease);
     const { seq } = await event(client, job_id, 'job_completed');
@@ -296,10 +292,8 @@ describe.skipIf(hub.skip).concurrent('GET /jobs/{job_id}/events', () => {
 
   test('a reader that comes back and hears only progress does not get its output again', async () => {
     await using client = await hub.client();
-    const job_type = unique('t');
-    await using machine = await hub.machine({ job_types: [job_type] });
-    const { job_id } = await submit(client, { job_type });
-    const lease = await machine.assigned(job_id);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
+    await using _machine = machine;
     machine.output(lease, 0, 'a');
     const { seq } = await client.next(frame => frame.type === 'job_output');
     const later = await server_sent_events(`/jobs/${job_id}/events`, {
@@ -316,10 +310,8 @@ describe.skipIf(hub.skip).concurrent('GET /jobs/{job_id}/events', () => {
 
   test('the id of a gap says that its outputs were passed', async () => {
     await using client = await hub.client();
-    const job_type = unique('t');
-    await using machine = await hub.machine({ job_types: [job_type] });
-    const { job_id } = await submit(client, { job_type });
-    const lease = await machine.assigned(job_id);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
+    await using _machine = machine;
     machine.output(lease, 0, 'a');
     machine.output(lease, 3, 'd');
     await machine.complete(lease);

@@ -17,6 +17,7 @@ import {
   type ConnectOptions,
   EVENTS,
   type Frame,
+  type Lease,
   type MachineFields,
   MachinePeer,
   Peer,
@@ -92,6 +93,17 @@ export class HubUnderTest {
   /** A registered machine: one GPU, a name of its own, unless said otherwise. */
   machine(fields: Partial<MachineFields> & { job_types: string[] }): Promise<MachinePeer> {
     return MachinePeer.register(this.url, { machine_id: unique('machine'), ...fields });
+  }
+
+  /** A job and its machine: waiting until the machine says what comes next. */
+  async assigned_job(
+    client: Peer,
+    fields: Record<string, unknown> = {},
+  ): Promise<{ job_id: string; machine: MachinePeer; lease: Frame & Lease; job_type: string }> {
+    const job_type = unique('t');
+    const machine = await this.machine({ job_types: [job_type] });
+    const { job_id } = await submit(client, { job_type, ...fields });
+    return { job_id, machine, lease: await machine.assigned(job_id), job_type };
   }
 
   async http(

@@ -1,6 +1,6 @@
 /** Protocol sections 3 and 4: watching, events, replay, progress and output. */
 import { describe, expect, test } from 'vitest';
-import { type Frame, type Lease, type MachinePeer, type Peer, types } from '../harness/peer.ts';
+import { type Frame, types } from '../harness/peer.ts';
 import { event, get_job, hub_under_test, submit, unique } from './hub_under_test.ts';
 
 const hub = hub_under_test();
@@ -25,17 +25,6 @@ const outputs_and_gaps = (events: Frame[]) =>
     if (frame.type === 'job_output_gap') return [`${frame.from}-${frame.to}`];
     return frame.type === 'job_output' ? [frame.index] : [];
   });
-
-/** A job and its machine: waiting until the machine says what comes next. */
-async function assigned_job(
-  client: Peer,
-  fields: Record<string, unknown> = {},
-): Promise<{ job_id: string; machine: MachinePeer; lease: Frame & Lease; job_type: string }> {
-  const job_type = unique('t');
-  const machine = await hub.machine({ job_types: [job_type] });
-  const { job_id } = await submit(client, { job_type, ...fields });
-  return { job_id, machine, lease: await machine.assigned(job_id), job_type };
-}
 
 describe.skipIf(hub.skip).concurrent('the watch of a submission', () => {
   /** One whole life: queued, assigned, started, output, failed attempt, second attempt, completed. */
@@ -107,7 +96,7 @@ describe.skipIf(hub.skip).concurrent('the watch of a submission', () => {
 describe.skipIf(hub.skip).concurrent('events', () => {
   test('carry the fields of section 4', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client, {
+    const { job_id, machine, lease } = await hub.assigned_job(client, {
       watch: 'all',
       max_attempts: 2,
       backoff_ms: 20,
@@ -133,7 +122,7 @@ describe.skipIf(hub.skip).concurrent('events', () => {
 
   test('job_completed tells queued_ms and run_ms as the record does', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
     await using _machine = machine;
     await machine.complete(lease, { ok: 1 });
     const completed = await event(client, job_id, 'job_completed');
@@ -184,12 +173,12 @@ describe.skipIf(hub.skip).concurrent('events', () => {
 
   test('progress and output imply started', async () => {
     await using client = await hub.client();
-    const one = await assigned_job(client);
+    const one = await hub.assigned_job(client);
     await using _one = one.machine;
     one.machine.progress(one.lease, 0.5);
     await event(client, one.job_id, 'job_progress');
     expect(types(client.events(one.job_id)).slice(0, 2)).toEqual(['job_started', 'job_progress']);
-    const two = await assigned_job(client);
+    const two = await hub.assigned_job(client);
     await using _two = two.machine;
     two.machine.output(two.lease, 0, 'x');
     await event(client, two.job_id, 'job_output');
@@ -201,7 +190,7 @@ describe.skipIf(hub.skip).concurrent('events', () => {
 
   test('a job may end straight from assigned', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
     await using _machine = machine;
     expect(await machine.complete(lease, 1)).toMatchObject({ accepted: true });
     expect((await event(client, job_id, 'job_completed')).result).toBe(1);
@@ -211,7 +200,7 @@ describe.skipIf(hub.skip).concurrent('events', () => {
     await using client = await hub.client({ query: { client_id: unique('c') } });
     await using watcher = await hub.client();
     await using stranger = await hub.client({ query: { client_id: client.welcome.client_id } });
-    const { job_id, machine, lease } = await assigned_job(client);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
     await using _machine = machine;
     await watcher.request({ type: 'watch_jobs', job_ids: [job_id] });
     await machine.complete(lease);
@@ -262,7 +251,7 @@ describe.skipIf(hub.skip).concurrent('duplicates and watches', () => {
 
   test('two watches of one connection give each event once', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
     await using _machine = machine;
     await client.request({ type: 'watch_jobs', job_ids: [job_id] });
     await client.request({ type: 'watch_jobs', job_ids: [job_id, job_id] });
@@ -296,7 +285,7 @@ describe.skipIf(hub.skip).concurrent('watch_jobs', () => {
   test('without after_seq an ended job gives its record and no event', async () => {
     await using client = await hub.client();
     await using watcher = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
     await using _machine = machine;
     await machine.complete(lease);
     const answer = await watcher.request({ type: 'watch_jobs', job_ids: [job_id] });
@@ -306,7 +295,7 @@ describe.skipIf(hub.skip).concurrent('watch_jobs', () => {
 
   test('after_seq 0 replays what led to the present state, then goes on live, in order', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
     await using _machine = machine;
     machine.started(lease);
     await event(client, job_id, 'job_started');
@@ -329,7 +318,7 @@ describe.skipIf(hub.skip).concurrent('watch_jobs', () => {
 
   test('after_seq 0 of an ended job always brings its terminal event, as it was', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
     await using _machine = machine;
     machine.started(lease);
     await machine.complete(lease, { big: [1, 2, 3] });
@@ -359,7 +348,7 @@ describe.skipIf(hub.skip).concurrent('watch_jobs', () => {
 
   test('a higher after_seq replays nothing up to it', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
     await using _machine = machine;
     machine.started(lease);
     const started = await event(client, job_id, 'job_started');
@@ -378,7 +367,7 @@ describe.skipIf(hub.skip).concurrent('watch_jobs', () => {
 
   test('after_output replays each output kept with a higher index', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
     await using _machine = machine;
     for (let index = 0; index < 5; index++) machine.output(lease, index, { token: index });
     await client.next(frame => frame.type === 'job_output' && frame.index === 4);
@@ -402,7 +391,7 @@ describe.skipIf(hub.skip).concurrent('watch_jobs', () => {
 
   test('a replay keeps the order in which things happened', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
     await using _machine = machine;
     machine.started(lease);
     const started = await event(client, job_id, 'job_started');
@@ -422,7 +411,7 @@ describe.skipIf(hub.skip).concurrent('watch_jobs', () => {
 
   test('if the job was assigned anew since, all output of the present assignment is sent and none older', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
     await using _machine = machine;
     machine.started(lease);
     const started = await event(client, job_id, 'job_started');
@@ -447,7 +436,7 @@ describe.skipIf(hub.skip).concurrent('watch_jobs', () => {
   test('unwatch_jobs ends the watch', async () => {
     await using client = await hub.client();
     await using witness = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
     await using _machine = machine;
     await witness.request({ type: 'watch_jobs', job_ids: [job_id] });
     const answer = await client.request({ type: 'unwatch_jobs', job_ids: [job_id] });
@@ -470,7 +459,7 @@ describe.skipIf(hub.skip).concurrent('watch_jobs', () => {
 describe.skipIf(hub.skip).concurrent('job_progress', () => {
   test('is coalesced, the latest wins, and it is told with message and data', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
     await using _machine = machine;
     const began = performance.now();
     const last = 200;
@@ -487,7 +476,7 @@ describe.skipIf(hub.skip).concurrent('job_progress', () => {
 
   test('never comes after the terminal event', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
     await using _machine = machine;
     for (let i = 1; i <= 50; i++) machine.progress(lease, i / 100);
     machine.output(lease, 0, 'x');
@@ -501,14 +490,14 @@ describe.skipIf(hub.skip).concurrent('job_progress', () => {
 
   test('the record has the latest, and it starts again with each assignment', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client, { watch: 'all' });
+    const { job_id, machine, lease } = await hub.assigned_job(client, { watch: 'all' });
     await using _machine = machine;
     machine.progress(lease, 0.25, { message: 'warming up' });
     await event(client, job_id, 'job_progress');
     await machine.release(lease);
     await machine.assigned(job_id);
     expect(await get_job(client, job_id)).toMatchObject({ progress: 0, progress_message: null });
-    const two = await assigned_job(client);
+    const two = await hub.assigned_job(client);
     await using _two = two.machine;
     two.machine.progress(two.lease, 0.75, { message: 'nearly' });
     await event(client, two.job_id, 'job_progress');
@@ -524,7 +513,7 @@ describe.skipIf(hub.skip).concurrent('job_progress', () => {
 
   test('is not answered, and is not replayed', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
     await using _machine = machine;
     machine.progress(lease, 0.5);
     await event(client, job_id, 'job_progress');
@@ -540,7 +529,7 @@ describe.skipIf(hub.skip).concurrent('job_progress', () => {
 describe.skipIf(hub.skip).concurrent('job_output', () => {
   test('comes in order and not coalesced, with data of any kind', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
     await using _machine = machine;
     const data = [...Array(100).keys(), 'text', null, [], {}, { a: [1] }, true];
     for (const [index, item] of data.entries()) machine.output(lease, index, item);
@@ -554,7 +543,7 @@ describe.skipIf(hub.skip).concurrent('job_output', () => {
 
   test('a repeat is dropped, and heartbeat_ack tells the next index', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
     await using _machine = machine;
     for (const index of [0, 1, 0, 1, 2, 2, 1]) machine.output(lease, index, `token ${index}`);
     const ack = await machine.heartbeat([lease]);
@@ -568,7 +557,7 @@ describe.skipIf(hub.skip).concurrent('job_output', () => {
 
   test('an index above the next one is taken, and watchers get job_output_gap before it', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
     await using _machine = machine;
     machine.output(lease, 0, 'a');
     machine.output(lease, 3, 'd');
@@ -584,7 +573,7 @@ describe.skipIf(hub.skip).concurrent('job_output', () => {
 
   test('a replay tells what never came as a gap, and again nothing that was told', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
     await using _machine = machine;
     for (const index of [0, 3, 4]) machine.output(lease, index, index);
     const { seq } = await client.next(frame => frame.type === 'job_output' && frame.index === 4);
@@ -606,7 +595,7 @@ describe.skipIf(hub.skip).concurrent('job_output', () => {
 
   test('a watcher that names more output than there is hears what comes', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
     await using _machine = machine;
     machine.output(lease, 0, 'a');
     await client.next(frame => frame.type === 'job_output');
@@ -620,7 +609,7 @@ describe.skipIf(hub.skip).concurrent('job_output', () => {
 
   test('a replay has the output of an attempt before what came of it', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client, { backoff_ms: 60_000 });
+    const { job_id, machine, lease } = await hub.assigned_job(client, { backoff_ms: 60_000 });
     await using _machine = machine;
     machine.started(lease);
     machine.output(lease, 0, 'a');
@@ -636,7 +625,7 @@ describe.skipIf(hub.skip).concurrent('job_output', () => {
 
   test('a replay tells what was trimmed as a gap', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client);
+    const { job_id, machine, lease } = await hub.assigned_job(client);
     await using _machine = machine;
     // More than OUTPUT_KEEP_BYTES.
     for (const index of [0, 1, 2]) machine.output(lease, index, String(index).repeat(400_000));
@@ -654,7 +643,7 @@ describe.skipIf(hub.skip).concurrent('job_output', () => {
 
   test('starts at 0 with each assignment', async () => {
     await using client = await hub.client();
-    const { job_id, machine, lease } = await assigned_job(client, { watch: 'all' });
+    const { job_id, machine, lease } = await hub.assigned_job(client, { watch: 'all' });
     await using _machine = machine;
     for (let index = 0; index < 3; index++) machine.output(lease, index, 'old');
     await machine.release(lease);

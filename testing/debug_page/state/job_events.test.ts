@@ -35,6 +35,10 @@ test('a job that an operator moved waits since it came, for the reason it had', 
   const waiting = { ...JOB, queued_at: 50, note: 'retry' } as Job;
   const moved = afterEvent(waiting, event({ type: 'job_queued', reason: 'operator', position: 1 }));
   expect(moved).toMatchObject({ status: 'queued', queued_at: 50, note: 'retry', position: 1, seq: 6 });
+  // The event that put it back into its queue was left out.
+  const running = { ...JOB, status: 'processing', worker_id: 'm:gpu0' } as Job;
+  const back = afterEvent(running, event({ type: 'job_queued', reason: 'operator', position: 1 }));
+  expect(back).toMatchObject({ status: 'queued', worker_id: null, queued_at: 100 });
 });
 
 test('a result is kept as one short line, never whole', () => {

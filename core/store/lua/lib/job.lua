@@ -74,8 +74,8 @@ local RARER = {
 local function parse(text)
   local st, ix, n, w, ty, sg, fp, ci, pr, sc, ca, hb, qr, qn, at, l, lw, an, tn, lines = struct.unpack(USUAL, text)
   local job = { st = st, ix = ix, n = n, w = w, ty = ty, sg = sg, fp = fp, ci = ci, pr = pr, sc = sc,
-                ca = ca == '' and ms_text(n) or ca, hb = hb, qr = qr, qn = qn == '' and st == 'q' and n or qn, at = at, l = l, lw = lw,
-                an = an, tn = tn, more = false }
+                ca = ca == '' and ms_text(n) or ca, hb = hb, qr = qr, qn = qn == '' and st == 'q' and n or qn,
+                at = at, l = l, lw = lw, an = an, tn = tn, more = false }
   setmetatable(job, RARER)
   if lines <= #text then
     read_fields(job, string.sub(text, lines))
