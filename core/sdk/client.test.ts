@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type FakePeer as Peer, FakeSocketHub, WELCOME } from '../../testing/harness/fake_socket_hub.ts';
+import { leftBehind } from '../../testing/harness/left_behind.ts';
 import {
   type ClientOptions,
   GpuhubClient,
@@ -14,10 +15,6 @@ import {
   type JobHandle,
 } from './client.ts';
 import { Backoff } from './socket.ts';
-
-/** Timers and sockets; one timer is the test runner's. */
-const openHandles = () =>
-  process.getActiveResourcesInfo().filter(kind => kind === 'Timeout' || kind === 'TCPSocketWrap');
 
 const cleanups: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -542,21 +539,21 @@ describe('lists and statistics', () => {
 describe('close', () => {
   it('rejects what is open and leaves nothing behind', async () => {
     const hub = await startHub();
-    await new Promise(setImmediate);
-    const before = openHandles();
-    const client = new GpuhubClient({ url: hub.url, backoff: FAST });
-    await client.connect();
-    const peer = await hub.peer();
-    const handle = await submitted(client, peer);
-    const result = fault(handle.result());
-    const reader = fault(all(handle));
-    const stats = fault(client.stats());
-    await client.close();
-    for (const each of [result, reader, stats]) expect((await each).code).toBe('closed');
-    expect((await fault(client.submit(JOB))).code).toBe('closed');
-    expect(await peer.closed).toBe(1000);
-    expect(hub.open).toBe(0);
-    expect(openHandles()).toEqual(before);
+    const left = await leftBehind(async () => {
+      const client = new GpuhubClient({ url: hub.url, backoff: FAST });
+      await client.connect();
+      const peer = await hub.peer();
+      const handle = await submitted(client, peer);
+      const result = fault(handle.result());
+      const reader = fault(all(handle));
+      const stats = fault(client.stats());
+      await client.close();
+      for (const each of [result, reader, stats]) expect((await each).code).toBe('closed');
+      expect((await fault(client.submit(JOB))).code).toBe('closed');
+      expect(await peer.closed).toBe(1000);
+      expect(hub.open).toBe(0);
+    });
+    expect(left).toEqual([]);
   });
 
   it('ends the attempts to connect', async () => {

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 import { FakeSocketHub, WELCOME } from '../../testing/harness/fake_socket_hub.ts';
+import { leftBehind } from '../../testing/harness/left_behind.ts';
 import {
   GpuhubWorker,
   type JobContext,
@@ -8,10 +9,6 @@ import {
   type WorkerEvent,
   type WorkerOptions,
 } from './worker.ts';
-
-/** Timers and sockets; one timer is the test runner's. */
-const openHandles = () =>
-  process.getActiveResourcesInfo().filter(kind => kind === 'Timeout' || kind === 'TCPSocketWrap');
 
 const cleanups: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -514,29 +511,29 @@ describe('the end', () => {
 
   it('stop hands running jobs back, waits for the acknowledgement, and leaves nothing behind', async () => {
     const hub = await startHub({});
-    await new Promise(setImmediate);
-    const before = openHandles();
-    const { handler, run } = byHand();
-    const worker = new GpuhubWorker({ url: hub.url, machine_id: 'm1', handler });
-    const starting = worker.start();
-    const peer = await hub.peer();
-    await peer.register();
-    await starting;
-    peer.assign('a');
-    const { context, fail } = await run(0);
-    context.signal.addEventListener('abort', () => fail(context.signal.reason));
-    const stopped = worker.stop();
-    const released = await peer.next('job_released');
-    // It came first: a hub that does not know yet would give the job to this machine again.
-    expect(peer.waiting).toContain('worker_drain');
-    await peer.drain();
-    expect(context.signal.reason).toMatchObject({ code: 'released' });
-    peer.ack(released);
-    await stopped;
-    expect(await worker.closed).toBeUndefined();
-    expect(await peer.closed).toBe(1000);
-    expect(hub.open).toBe(0);
-    expect(openHandles()).toEqual(before);
+    const left = await leftBehind(async () => {
+      const { handler, run } = byHand();
+      const worker = new GpuhubWorker({ url: hub.url, machine_id: 'm1', handler });
+      const starting = worker.start();
+      const peer = await hub.peer();
+      await peer.register();
+      await starting;
+      peer.assign('a');
+      const { context, fail } = await run(0);
+      context.signal.addEventListener('abort', () => fail(context.signal.reason));
+      const stopped = worker.stop();
+      const released = await peer.next('job_released');
+      // It came first: a hub that does not know yet would give the job to this machine again.
+      expect(peer.waiting).toContain('worker_drain');
+      await peer.drain();
+      expect(context.signal.reason).toMatchObject({ code: 'released' });
+      peer.ack(released);
+      await stopped;
+      expect(await worker.closed).toBeUndefined();
+      expect(await peer.closed).toBe(1000);
+      expect(hub.open).toBe(0);
+    });
+    expect(left).toEqual([]);
   });
 
   it('stop hands back what was on its way when it was called', async () => {
