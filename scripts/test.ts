@@ -18,7 +18,7 @@ const CHECKS: [string, string[]][] = [
   ['generated references are fresh', ['tsx', 'scripts/generate.ts', '--check']],
   ['debug page is fresh', ['tsx', 'scripts/build_debug_page.ts', '--check']],
 ];
-const SUITES = ['unit', 'setup', 'store', 'hub', 'faults', 'browser'];
+const SUITES = ['unit', 'setup', 'store', 'hub', 'command', 'faults', 'browser'];
 
 interface Tally {
   passed: number;

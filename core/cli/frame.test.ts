@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { TerminalScreen } from '../../testing/hub/terminal_screen.ts';
+import { TerminalScreen } from '../../testing/command/terminal_screen.ts';
 import { Frame } from './frame.ts';
 
 it('shows each picture, and writes only what changed in it, at once', () => {

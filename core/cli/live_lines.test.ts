@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { TerminalScreen } from '../../testing/hub/terminal_screen.ts';
+import { TerminalScreen } from '../../testing/command/terminal_screen.ts';
 import { LiveLines } from './live_lines.ts';
 
 function onScreen(columns: number, rows: number) {

@@ -1,7 +1,7 @@
 /** JSON that the hub only hands on arrives as it was written: seeds of 64 bits, 7.0 that is no 7. */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { MachinePeer, Peer } from '../harness/peer.ts';
-import { Fleet } from './fleet.ts';
+import { Fleet } from '../harness/fleet.ts';
 
 const PARAMS =
   '{"seed": 18446744073709551615, "scale":7.0,  "list":[1E2, 0.50, "\\u0041\\"}"], "__proto__":{"a":1}}';

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { HandshakeRefused, Peer } from '../harness/peer.ts';
 import { startProxy } from '../harness/proxy.ts';
-import { byHand, Fleet, until } from './fleet.ts';
+import { byHand, Fleet, until } from '../harness/fleet.ts';
 
 let fleet: Fleet;
 afterEach(() => fleet?.[Symbol.asyncDispose]());

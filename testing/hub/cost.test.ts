@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Frame, MachinePeer, Peer } from '../harness/peer.ts';
-import { Fleet } from './fleet.ts';
+import { Fleet } from '../harness/fleet.ts';
 
 let fleet: Fleet;
 beforeAll(async () => {

@@ -5,7 +5,7 @@ import { Peer } from '../harness/peer.ts';
 import { startRedis } from '../../scripts/redis_server.ts';
 import { startHub } from '../harness/processes.ts';
 import { type TestRedis, testRedis } from '../harness/redis.ts';
-import { Fleet, until } from './fleet.ts';
+import { Fleet, until } from '../harness/fleet.ts';
 
 let fleet: Fleet | undefined;
 const servers: TestRedis[] = [];

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ApiError, HubApi } from '../../core/cli/http.ts';
 import type { Explanation } from '../../core/messages/client.ts';
 import { type Frame, type Lease, type MachineFields, MachinePeer, Peer } from '../harness/peer.ts';
-import { Command } from './command.ts';
-import { Fleet, until } from './fleet.ts';
+import { Command } from '../command/command.ts';
+import { Fleet, until } from '../harness/fleet.ts';
 
 const H100 = 'NVIDIA H100 80GB HBM3';
 const RTX = 'NVIDIA GeForce RTX 4090';

@@ -1,7 +1,7 @@
 /** The log of a real hub: the life of each job by name, and never what is in it. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Peer } from '../harness/peer.ts';
-import { Fleet, until } from './fleet.ts';
+import { Fleet, until } from '../harness/fleet.ts';
 
 /** In every place where an application, a worker or an operator can put something of their own. */
 const CANARY = 'canary-7f3a';

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ensurePrometheus } from '../../scripts/prometheus.ts';
 import { MachinePeer } from '../harness/peer.ts';
 import { freePort, startProcess } from '../harness/processes.ts';
-import { byHand, Fleet, until } from './fleet.ts';
+import { byHand, Fleet, until } from '../harness/fleet.ts';
 
 const MONITORING = new URL('../../docker/monitoring/', import.meta.url);
 const path = (name: string) => new URL(name, MONITORING).pathname;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { freePort, startScript, stopAll, type TestProcess } from '../harness/processes.ts';
-import { Fleet, until } from './fleet.ts';
+import { Fleet, until } from '../harness/fleet.ts';
 
 let fleet: Fleet;
 let folder: string;

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { keyOf } from '../../core/store/keys.ts';
 import { Peer } from '../harness/peer.ts';
 import { startProxy, type TcpProxy } from '../harness/proxy.ts';
-import { Fleet, until } from './fleet.ts';
+import { Fleet, until } from '../harness/fleet.ts';
 
 let fleet: Fleet;
 let proxy: TcpProxy | undefined;

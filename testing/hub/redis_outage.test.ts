@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ApiError } from '../../core/cli/http.ts';
 import { Peer } from '../harness/peer.ts';
-import { all, byHand, Fleet, inGoodOrder, until } from './fleet.ts';
+import { all, byHand, Fleet, inGoodOrder, until } from '../harness/fleet.ts';
 
 let fleet: Fleet;
 beforeAll(async () => {

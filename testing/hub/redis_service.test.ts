@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { RedisService } from '../../core/store/redis_service.ts';
 import { ApiError, JobMonitor, RedisMonitor, WorkerMonitor } from '../testing_utils.ts';
-import { byHand, Fleet, until } from './fleet.ts';
+import { byHand, Fleet, until } from '../harness/fleet.ts';
 
 let fleet: Fleet;
 let queue: RedisService;

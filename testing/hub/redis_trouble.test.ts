@@ -5,7 +5,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { keyOf } from '../../core/store/keys.ts';
 import { Peer } from '../harness/peer.ts';
 import { freePort } from '../harness/processes.ts';
-import { byHand, Fleet, until } from './fleet.ts';
+import { byHand, Fleet, until } from '../harness/fleet.ts';
 
 let fleet: Fleet;
 afterEach(() => fleet?.[Symbol.asyncDispose]());

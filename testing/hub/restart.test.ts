@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { JobHandle } from '../../core/sdk/client.ts';
 import { startScript } from '../harness/processes.ts';
-import { all, byHand, ears, Fleet, inGoodOrder, type Run, types, until } from './fleet.ts';
+import { all, byHand, ears, Fleet, inGoodOrder, type Run, types, until } from '../harness/fleet.ts';
 
 const LEASE_MS = 1500;
 const REAP_INTERVAL_MS = 100;

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type GpuhubClient, GpuhubError, JobFailedError, type JobHandle } from '../../core/sdk/client.ts';
 import type { JobContext } from '../../core/sdk/worker.ts';
-import { all, byHand, Fleet, inGoodOrder, types, until } from './fleet.ts';
+import { all, byHand, Fleet, inGoodOrder, types, until } from '../harness/fleet.ts';
 
 let fleet: Fleet;
 let client: GpuhubClient;

@@ -3,7 +3,7 @@ import { afterEach, expect, test } from 'vitest';
 import { keyOf } from '../../core/store/keys.ts';
 import { Peer } from '../harness/peer.ts';
 import { startHub } from '../harness/processes.ts';
-import { all, byHand, Fleet, until } from './fleet.ts';
+import { all, byHand, Fleet, until } from '../harness/fleet.ts';
 
 let fleet: Fleet;
 afterEach(() => fleet?.[Symbol.asyncDispose]());

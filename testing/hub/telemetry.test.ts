@@ -5,7 +5,7 @@ import { startTelemetry, type Telemetry } from '../../core/telemetry.ts';
 import { OtlpReceiver, type ReceivedSpan } from '../harness/otlp_receiver.ts';
 import { MachinePeer } from '../harness/peer.ts';
 import { startProcess } from '../harness/processes.ts';
-import { Fleet, until } from './fleet.ts';
+import { Fleet, until } from '../harness/fleet.ts';
 
 let receiver: OtlpReceiver;
 let fleet: Fleet;

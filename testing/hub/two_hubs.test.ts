@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { HubApi, type JobEvent as HttpEvent } from '../../core/cli/http.ts';
 import type { HubProcess } from '../harness/processes.ts';
-import { all, byHand, ears, Fleet, inGoodOrder, types, until } from './fleet.ts';
+import { all, byHand, ears, Fleet, inGoodOrder, types, until } from '../harness/fleet.ts';
 
 /** After this long without a beat a hub counts as dead. */
 const DEAD_WITHIN_MS = 15_000;

@@ -1,12 +1,16 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { listen, touch } from './live.ts';
 
+let listen: typeof import('./live.ts').listen;
+let touch: typeof import('./live.ts').touch;
 let frames: (() => void)[];
 const frame = () => {
   for (const run of frames.splice(0)) run();
 };
 
-beforeEach(() => {
+beforeEach(async () => {
+  // What other tests touched is not to be drawn here.
+  vi.resetModules();
+  ({ listen, touch } = await import('./live.ts'));
   vi.useFakeTimers({ toFake: ['setTimeout', 'performance'] });
   // Each test begins after a quiet moment.
   vi.advanceTimersByTime(10_000);

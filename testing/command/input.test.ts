@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Command } from './command.ts';
-import { echoAndBroken, Fleet } from './fleet.ts';
+import { echoAndBroken, Fleet } from '../harness/fleet.ts';
 
 let fleet: Fleet;
 let gpuhub: Command;

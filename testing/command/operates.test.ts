@@ -1,7 +1,7 @@
 /** What operators do with `gpuhub`, against a real hub: pause, resume-queue, dead letters, stats. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Command } from './command.ts';
-import { Fleet, until } from './fleet.ts';
+import { Fleet, until } from '../harness/fleet.ts';
 
 let fleet: Fleet;
 let gpuhub: Command;

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { TestProcess } from '../harness/processes.ts';
 import { Command } from './command.ts';
-import { echoAndBroken, Fleet, until } from './fleet.ts';
+import { echoAndBroken, Fleet, until } from '../harness/fleet.ts';
 
 let fleet: Fleet;
 let gpuhub: Command;

@@ -1,7 +1,7 @@
 /** Steering with the command `gpuhub` against a real hub: submit, watch, cancel, retry, drain, resume. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Command } from './command.ts';
-import { byHand, echoAndBroken, Fleet, until } from './fleet.ts';
+import { byHand, echoAndBroken, Fleet, until } from '../harness/fleet.ts';
 
 let fleet: Fleet;
 let gpuhub: Command;

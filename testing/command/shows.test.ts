@@ -1,7 +1,7 @@
 /** Looking with the command `gpuhub` at a real hub: summary, jobs, job, workers, worker, as tables and as JSON. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Command } from './command.ts';
-import { echoAndBroken, Fleet, until } from './fleet.ts';
+import { echoAndBroken, Fleet, until } from '../harness/fleet.ts';
 
 let fleet: Fleet;
 let gpuhub: Command;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Command } from './command.ts';
-import { byHand, echoAndBroken, Fleet, until } from './fleet.ts';
+import { byHand, echoAndBroken, Fleet, until } from '../harness/fleet.ts';
 import { OnTerminal, withoutTerminal } from './on_terminal.ts';
 
 let fleet: Fleet;

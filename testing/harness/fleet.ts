@@ -9,9 +9,9 @@ import {
   type WorkerEvent,
   type WorkerOptions,
 } from '../../core/sdk/worker.ts';
-import { type HubProcess, startHub, type TestProcess } from '../harness/processes.ts';
-import { Peer } from '../harness/peer.ts';
-import { type TestRedis, type TestRedisOptions, testRedis } from '../harness/redis.ts';
+import { type HubProcess, startHub, type TestProcess } from './processes.ts';
+import { Peer } from './peer.ts';
+import { type TestRedis, type TestRedisOptions, testRedis } from './redis.ts';
 
 /** Peers come back at once: a test must not wait for what spares a large fleet. */
 const BACKOFF = { base_ms: 20, cap_ms: 200 };

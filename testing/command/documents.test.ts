@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { DOCUMENTS } from '../../core/cli/documents.ts';
 import { run } from '../../core/cli/program.ts';
-import { echoAndBroken, Fleet, until } from './fleet.ts';
+import { echoAndBroken, Fleet, until } from '../harness/fleet.ts';
 
 let fleet: Fleet;
 const input = join(tmpdir(), `gpuhub-documents-${process.pid}.ndjson`);

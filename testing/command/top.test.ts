@@ -1,7 +1,7 @@
 /** `gpuhub top` against a real hub: one picture in a pipe, and live on a pseudo-terminal. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Command } from './command.ts';
-import { byHand, Fleet, until } from './fleet.ts';
+import { byHand, Fleet, until } from '../harness/fleet.ts';
 import { OnTerminal, withoutTerminal } from './on_terminal.ts';
 
 let fleet: Fleet;

@@ -1,7 +1,7 @@
 /** Why a job does not run, found out with the command alone: for planted causes `explain` and `job` lead to what helps. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Command } from './command.ts';
-import { byHand, Fleet, until } from './fleet.ts';
+import { byHand, Fleet, until } from '../harness/fleet.ts';
 
 let fleet: Fleet;
 let gpuhub: Command;
