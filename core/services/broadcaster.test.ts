@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { WatchLevel } from '../messages/job.ts';
 import type { JobEvent, Store, StoredJob, StoredOutput } from '../store/store.ts';
 import { Broadcaster } from './broadcaster.ts';
 
@@ -13,7 +14,7 @@ const event = (type: JobEvent['type'], seq: number): JobEvent => ({
 });
 
 /** A broadcaster with one watch, on a store that comes back and answers when the test says so. */
-function watched() {
+function watched(level: WatchLevel = 'all') {
   const told: string[] = [];
   let lost = 0;
   let [live, down, up] = [(_: JobEvent) => {}, () => {}, () => {}];
@@ -32,18 +33,22 @@ function watched() {
     event: ({ type, seq }: JobEvent) => void told.push(`${type} ${seq}`),
     lost: () => void (lost += 1),
   };
-  const { watch } = broadcaster.hold(listener, '/j', 'all');
+  const { watch } = broadcaster.hold(listener, '/j', level);
   broadcaster.open(watch);
   const missed = (...events: JobEvent[]) =>
     ({
-      fields: { an: events.find(one => one.type === 'job_assigned')?.seq },
+      ended: events.some(one => one.type === 'job_completed'),
+      fields: { n: events.at(-1)?.seq ?? 0, an: events.find(one => one.type === 'job_assigned')?.seq },
       eventsAfter: (seq: number) => events.filter(one => one.seq > seq),
     }) as StoredJob;
   return {
     told,
     /** The listener asks for the job and its output from the beginning. */
     replay: () => broadcaster.watch(listener, ['j'], { seq: { j: 0 }, output: {} }, () => {}),
-    outputs: (...indexes: number[]) => outputs(indexes.map(index => ({ index, data: '""' }))),
+    outputs: async (...indexes: number[]) => {
+      outputs(indexes.map(index => ({ index, data: '""' })));
+      await new Promise(setImmediate);
+    },
     live: (one: JobEvent) => live(one),
     down: () => {
       store.up = false;
@@ -104,7 +109,7 @@ test('output that was read after a job was assigned anew is not told as that of 
   await answer({ ...running, eventsAfter } as unknown as StoredJob);
   live(event('job_assigned', 5));
   live(withFields('job_output', 5, '"index":0,"data":""'));
-  outputs(0);
+  await outputs(0);
   await replayed;
   expect(told).toEqual(['job_assigned 2', 'job_started 3', 'job_assigned 5', 'job_output 5']);
 });
@@ -116,7 +121,7 @@ test('output of a lease that is over is not told behind the replay of the presen
   live(event('job_assigned', 2));
   live(event('job_started', 3));
   await answer({ ...running, eventsAfter } as unknown as StoredJob);
-  outputs(0, 1);
+  await outputs(0, 1);
   await replayed;
   live(withFields('job_output', 3, '"index":2,"data":""'));
   expect(told).toEqual(['job_assigned 2', 'job_started 3', 'job_output 3', 'job_output 3', 'job_output 3']);
@@ -126,7 +131,7 @@ test('output of which nothing is kept is told as a gap', async () => {
   const { told, replay, answer, outputs } = watched();
   const replayed = replay();
   await answer({ ...running, eventsAfter } as unknown as StoredJob);
-  outputs();
+  await outputs();
   await replayed;
   expect(told).toEqual(['job_assigned 2', 'job_started 3', 'job_output_gap 3']);
 });
@@ -137,11 +142,53 @@ test('a gap that was told with a replay is not told again when its own event com
   await answer({ ...running, eventsAfter } as unknown as StoredJob);
   live(withFields('job_output_gap', 4, '"from":2,"to":3'));
   live(withFields('job_output', 4, '"index":4,"data":""'));
-  outputs(0, 1, 4);
+  await outputs(0, 1, 4);
   await replayed;
   live(withFields('job_output', 4, '"index":5,"data":""'));
   const replay_of = ['job_assigned 2', 'job_started 3', 'job_output 3', 'job_output 3'];
   expect(told).toEqual([...replay_of, 'job_output_gap 3', 'job_output 3', 'job_output 4']);
+});
+
+const output = (seq: number, index: number) => withFields('job_output', seq, `"index":${index},"data":""`);
+
+test('output that was missed is told, what is not kept of it as a gap, and what came meanwhile once', async () => {
+  const { told, live, down, up, answer, outputs } = watched();
+  live(event('job_assigned', 2));
+  live(event('job_started', 3));
+  live(output(3, 0));
+  down();
+  up();
+  live(output(3, 4));
+  live(output(3, 5));
+  await answer({
+    ...running,
+    fields: { ...running.fields, oi: 5 },
+    eventsAfter: () => [],
+  } as unknown as StoredJob);
+  await outputs(3, 4);
+  const before = ['job_assigned 2', 'job_started 3', 'job_output 3'];
+  expect(told).toEqual([...before, 'job_output_gap 3', 'job_output 3', 'job_output 3', 'job_output 3']);
+});
+
+test('output is told from its beginning when the lease is a new one', async () => {
+  const { told, live, down, up, answer, outputs } = watched();
+  live(output(1, 0));
+  down();
+  up();
+  await answer({ ...running, eventsAfter } as unknown as StoredJob);
+  await outputs(0, 1);
+  expect(told).toEqual([
+    ...['job_output 1', 'job_assigned 2', 'job_started 3'],
+    ...['job_output 3', 'job_output 3'],
+  ]);
+});
+
+test('a watch for the end alone is told no output that was missed', async () => {
+  const { told, down, up, answer } = watched('end');
+  down();
+  up();
+  await answer({ ...running, eventsAfter } as unknown as StoredJob);
+  expect(told).toEqual([]);
 });
 
 test('what waits goes on waiting when Redis is away again before it answers', async () => {

@@ -188,7 +188,6 @@ export class Broadcaster {
     return { from, outputs: await this.#store.outputs(id, from) };
   }
 
-  /** What was kept, in the order in which it happened, then what came meanwhile. */
   #replay(
     listener: Listener,
     job: StoredJob,
@@ -197,11 +196,14 @@ export class Broadcaster {
   ): void {
     const watch = watchOf(listener, this.#jobs.get(job.ref));
     if (!watch) return;
-    const held = watch.held ?? [];
-    watch.held = null;
     watch.seq = after_seq ?? job.fields.n;
     watch.output = 0;
-    const events = after_seq === undefined ? [] : job.eventsAfter(after_seq);
+    this.#tellKept(watch, job, after_seq === undefined ? [] : job.eventsAfter(after_seq), output);
+  }
+
+  /** What was kept, in the order in which it happened, then what came meanwhile. */
+  #tellKept(watch: Watch, job: StoredJob, events: JobEvent[], output: KeptOutput | null): void {
+    const held = watch.held ?? [];
     // Output falls between the start of its lease and whatever came of that.
     const begun = Math.max(job.fields.an ?? 0, job.fields.tn ?? 0);
     for (const event of events) if (event.seq <= begun) this.#tell(watch, event, frameOf(event));
@@ -212,7 +214,8 @@ export class Broadcaster {
     watch.output = Math.max(watch.output, job.fields.oi ?? 0);
     watch.seq = Math.max(watch.seq, job.fields.n);
     if (job.ended) return this.end(watch);
-    for (const event of held) if (!isOver(event, job)) this.#tell(watch, event, frameOf(event));
+    watch.held = held.filter(event => !isOver(event, job));
+    this.open(watch);
   }
 
   /** What was trimmed, or never came, is a gap; it was given no seq of its own, or one that is not kept. */
@@ -288,26 +291,42 @@ export class Broadcaster {
     for (let i = 0; i < refs.length; i += CATCH_UP_MAX) {
       const part = refs.slice(i, i + CATCH_UP_MAX);
       const jobs = await this.#store.watch(part.map(idOf), 'all').catch(() => []);
+      const outputs = await Promise.all(part.map((ref, at) => this.#missedOutputs(ref, jobs[at])));
       // Away again: the next time it is there all of this begins anew.
       if (!this.#store.up) return;
       for (const [at, ref] of part.entries()) {
         for (const watch of this.#watchesOn(ref))
-          if (this.#doubtful.delete(watch)) this.#tellMissed(watch, jobs[at]);
+          if (this.#doubtful.delete(watch)) this.#tellMissed(watch, jobs[at], outputs[at] ?? []);
       }
     }
   }
 
+  /** The output that some doubtful watch on the job lacks; of what cannot be read it is told a gap. */
+  async #missedOutputs(ref: string, job: StoredJob | null | undefined): Promise<StoredOutput[]> {
+    if (!job) return [];
+    const watches = this.#watchesOn(ref).filter(watch => this.#doubtful.has(watch));
+    const from = Math.min(...watches.map(watch => missingFrom(watch, job)));
+    return from < (job.fields.oi ?? 0) ? this.#store.outputs(idOf(ref), from).catch(() => []) : [];
+  }
+
   /** @param job its record, null when Redis has none, undefined when it did not say */
-  #tellMissed(watch: Watch, job: StoredJob | null | undefined): void {
+  #tellMissed(watch: Watch, job: StoredJob | null | undefined, outputs: StoredOutput[]): void {
+    if (job === undefined) return this.open(watch);
     if (job === null) {
       this.end(watch);
       watch.listener.lost?.();
       return;
     }
-    for (const event of job?.eventsAfter(watch.seq) ?? []) this.#tell(watch, event, frameOf(event));
-    if (job && watch.held) watch.held = watch.held.filter(event => !isOver(event, job));
-    this.open(watch);
+    const from = missingFrom(watch, job);
+    const output = { from, outputs: outputs.filter(({ index }) => index >= from) };
+    this.#tellKept(watch, job, job.eventsAfter(watch.seq), from === Infinity ? null : output);
   }
+}
+
+/** The first output of the present lease that the watch was not told of. */
+function missingFrom({ level, seq, output }: Watch, job: StoredJob): number {
+  if (level === 'end') return Infinity;
+  return seq < (job.fields.an ?? 0) ? 0 : output;
 }
 
 /** The listener's own among the watches on a job, from the first of them on. */

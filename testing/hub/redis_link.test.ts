@@ -91,6 +91,37 @@ describe('a link cut after Redis did it and before it said so', () => {
   });
 });
 
+test('output whose news were lost with the link comes after all, in order', async () => {
+  const { way, hub } = await hubBehindProxy();
+  const watchers = [await connect(fleet.hub.wsUrl, '/ws/client'), await connect(hub.wsUrl, '/ws/client')];
+  const machine = await connect(fleet.hub.wsUrl, '/ws/worker');
+  await machine.request({ type: 'register_worker', machine_id: 'm1', job_types: ['*'] });
+  const job = { type: 'submit_job', job_type: 'x', job_id: 'talks', params: {} };
+  for (const watcher of watchers) await watcher.request(job);
+  const { job_id, lease_id } = await machine.next('job_assigned');
+  const output = (...indexes: number[]) => {
+    for (const index of indexes) machine.send({ type: 'job_output', job_id, lease_id, index, data: index });
+  };
+  const told = (watcher: Peer) =>
+    watcher.frames
+      .filter(({ type }) => type.startsWith('job_output'))
+      .map(frame => frame['index'] ?? [frame['from'], frame['to']]);
+  const [well, cut] = watchers as [Peer, Peer];
+
+  output(0);
+  await until('the first', () => told(cut).length === 1);
+  way.stall('down');
+  output(1, 2, 5);
+  await until('Redis to have the others', () => told(well).length === 5);
+  expect(told(cut)).toEqual([0]);
+  way.cutNow();
+  way.pass();
+  await until('what was missed', () => told(cut).length === 5);
+  output(6);
+  await until('the last', () => told(cut).length === 6);
+  for (const watcher of watchers) expect(told(watcher)).toEqual([0, 1, 2, [3, 4], 5, 6]);
+});
+
 test('a hub that is asked to stop while Redis hangs still says goodbye, and ends in time', async () => {
   const { way, hub } = await hubBehindProxy();
   const peers = await Promise.all([connect(hub.wsUrl, '/ws/client'), connect(hub.wsUrl, '/ws/worker')]);
