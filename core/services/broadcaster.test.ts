@@ -19,13 +19,14 @@ function watched(level: WatchLevel = 'all') {
   let lost = 0;
   let [live, down, up] = [(_: JobEvent) => {}, () => {}, () => {}];
   let answer = (_: (StoredJob | null)[]) => {};
+  let fail = (_: Error) => {};
   let outputs = (_: StoredOutput[]) => {};
   const store = {
     up: true,
     onDown: (listener: () => void) => (down = listener),
     onEffect: (tell: (effect: object) => void) => (live = one => tell({ kind: 'event', event: one })),
     onUp: (listener: () => void) => (up = listener),
-    watch: () => new Promise(resolve => (answer = resolve)),
+    watch: () => new Promise((resolve, reject) => ([answer, fail] = [resolve, reject])),
     outputs: () => new Promise(resolve => (outputs = resolve)),
   };
   const broadcaster = new Broadcaster(store as unknown as Store);
@@ -33,8 +34,7 @@ function watched(level: WatchLevel = 'all') {
     event: ({ type, seq }: JobEvent) => void told.push(`${type} ${seq}`),
     lost: () => void (lost += 1),
   };
-  const { watch } = broadcaster.hold(listener, '/j', level);
-  broadcaster.open(watch);
+  broadcaster.grant(broadcaster.hold(listener, '/j', level), level);
   const missed = (...events: JobEvent[]) =>
     ({
       ended: events.some(one => one.type === 'job_completed'),
@@ -43,6 +43,9 @@ function watched(level: WatchLevel = 'all') {
     }) as StoredJob;
   return {
     told,
+    broadcaster,
+    listener,
+    fail: () => fail(new Error('away')),
     /** The listener asks for the job and its output from the beginning. */
     replay: () => broadcaster.watch(listener, ['j'], { seq: { j: 0 }, output: {} }, () => {}),
     outputs: async (...indexes: number[]) => {
@@ -189,6 +192,50 @@ test('a watch for the end alone is told no output that was missed', async () => 
   up();
   await answer({ ...running, eventsAfter } as unknown as StoredJob);
   expect(told).toEqual([]);
+});
+
+test('a watch that could not be set anew goes on as it was', async () => {
+  const { told, live, replay, fail } = watched();
+  live(event('job_assigned', 1));
+  const asked = replay();
+  live(event('job_started', 2));
+  fail();
+  await expect(asked).rejects.toThrow('away');
+  live(event('job_completed', 3));
+  expect(told).toEqual(['job_assigned 1', 'job_started 2', 'job_completed 3']);
+});
+
+test('a refused submission leaves the watch on the job that has its id as it was; one that made the watch ends it', () => {
+  const { told, live, broadcaster, listener } = watched('end');
+  const again = broadcaster.hold(listener, '/j', 'all');
+  live(event('job_started', 2));
+  broadcaster.refuse(again);
+  live(event('job_completed', 3));
+  expect(told).toEqual(['job_completed 3']);
+  broadcaster.refuse(broadcaster.hold(listener, '/j', 'all'));
+  expect(broadcaster.watching(listener)).toBe(0);
+});
+
+test('events wait for the last of several answers', () => {
+  const { told, live, broadcaster, listener } = watched();
+  const [first, second] = [broadcaster.hold(listener, '/j', 'end'), broadcaster.hold(listener, '/j', 'all')];
+  live(event('job_started', 2));
+  broadcaster.grant(first, 'end');
+  expect(told).toEqual([]);
+  broadcaster.grant(second, 'all');
+  expect(told).toEqual(['job_started 2']);
+});
+
+test('a link that breaks during a submission does not make its job a lost one', async () => {
+  const { told, live, down, up, answer, broadcaster, lost, listener } = watched();
+  broadcaster.drop(listener, '/j');
+  const watch = broadcaster.hold(listener, '/j', 'all');
+  down();
+  up();
+  await answer(null);
+  live(event('job_started', 2));
+  broadcaster.grant(watch, 'all');
+  expect([lost(), told]).toEqual([0, ['job_started 2']]);
 });
 
 test('what waits goes on waiting when Redis is away again before it answers', async () => {

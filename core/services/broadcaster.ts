@@ -19,8 +19,12 @@ export interface Watch {
   before: Watch | undefined;
   after: Watch | undefined;
   level: WatchLevel;
-  /** Events that must wait for an answer or a replay that belongs before them. */
-  held: JobEvent[] | null;
+  /** How many answers and replays belong before its events. */
+  holds: number;
+  /** The events that wait for them. */
+  held: JobEvent[];
+  /** Was one of those answers a yes? */
+  granted: boolean;
   /** The last seq told, and the next output. */
   seq: number;
   output: number;
@@ -81,32 +85,44 @@ export class Broadcaster {
   }
 
   /**
-   * Sets a watch; its events wait until `open`, so that the answer comes first. A new watch of a listener on a job
-   * replaces the former one; what was told stays told.
+   * Sets a watch, or takes the one that the listener has on the job; its events wait until `grant` or `refuse`, so that
+   * the answer comes first. What was told stays told.
    */
-  hold(listener: Listener, ref: string, level: WatchLevel): { watch: Watch; is_new: boolean } {
+  hold(listener: Listener, ref: string, level: WatchLevel): Watch {
     const after = this.#jobs.get(ref);
     const former = watchOf(listener, after);
     if (former) {
-      former.level = level;
-      former.held ??= [];
-      return { watch: former, is_new: false };
+      former.holds += 1;
+      return former;
     }
-    const watch: Watch = { listener, ref, before: undefined, after, level, held: [], seq: 0, output: 0 };
+    const fresh = { listener, ref, level, holds: 1, held: [], granted: false, seq: 0, output: 0 };
+    const watch: Watch = { ...fresh, before: undefined, after };
     if (after) after.before = watch;
     this.#jobs.set(ref, watch);
     const of = this.#of.get(listener);
     if (of) of.add(watch);
     else this.#of.set(listener, new Set([watch]));
-    return { watch, is_new: true };
+    return watch;
   }
 
-  /** Lets the events of a watch go out. One that was dropped has none. */
-  open(watch: Watch): void {
-    const { held } = watch;
-    if (held === null) return;
-    watch.held = null;
-    for (const event of held) this.#tell(watch, event, frameOf(event));
+  /** The answer was yes: from now on it is told what its level says. */
+  grant(watch: Watch, level: WatchLevel): void {
+    watch.level = level;
+    watch.granted = true;
+    this.#release(watch);
+  }
+
+  /** The answer was no, or that the job has ended: what was watched before stays watched. */
+  refuse(watch: Watch): void {
+    if (watch.granted || watch.holds > 1) this.#release(watch);
+    else this.end(watch);
+  }
+
+  /** Lets the events of a watch go out when nothing else holds them. */
+  #release(watch: Watch): void {
+    watch.holds -= 1;
+    if (watch.holds > 0) return;
+    for (const event of watch.held.splice(0)) this.#tell(watch, event, frameOf(event));
   }
 
   drop(listener: Listener, ref: string): void {
@@ -119,7 +135,7 @@ export class Broadcaster {
     const { listener, ref, before, after } = watch;
     const of = this.#of.get(listener);
     if (!of?.delete(watch)) return;
-    watch.held = null;
+    watch.held = [];
     this.#doubtful.delete(watch);
     if (of.size === 0) this.#of.delete(listener);
     if (after) after.before = before;
@@ -151,25 +167,21 @@ export class Broadcaster {
     answer: (jobs: (StoredJob | null)[]) => void,
   ): Promise<void> {
     const ids = [...new Set(job_ids)];
-    for (const id of ids) {
-      // A new watch replaces the former one.
-      this.drop(listener, refOf(id));
-      this.hold(listener, refOf(id), 'all');
-    }
+    const watches = ids.map(id => this.hold(listener, refOf(id), 'all'));
     let jobs: (StoredJob | null)[];
     let outputs: (KeptOutput | null)[];
     try {
       jobs = await this.#store.watch(ids, 'all');
       outputs = await Promise.all(jobs.map(job => this.#keptOutputs(job, after)));
     } catch (error) {
-      for (const id of ids) this.drop(listener, refOf(id));
+      for (const watch of watches) this.refuse(watch);
       throw error;
     }
     answer(jobs);
     jobs.forEach((job, i) => {
-      const ref = refOf(ids[i] as string);
-      if (job === null) return this.drop(listener, ref);
-      this.#replay(listener, job, outputs[i] as KeptOutput | null, own(after.seq, ids[i] as string));
+      const watch = watches[i] as Watch;
+      if (job === null) this.end(watch);
+      else this.#replay(watch, job, outputs[i] as KeptOutput | null, own(after.seq, ids[i] as string));
     });
   }
 
@@ -188,14 +200,12 @@ export class Broadcaster {
     return { from, outputs: await this.#store.outputs(id, from) };
   }
 
-  #replay(
-    listener: Listener,
-    job: StoredJob,
-    output: KeptOutput | null,
-    after_seq: number | undefined,
-  ): void {
-    const watch = watchOf(listener, this.#jobs.get(job.ref));
-    if (!watch) return;
+  /** A new watch replaces the former one of the listener. */
+  #replay(watch: Watch, job: StoredJob, output: KeptOutput | null, after_seq: number | undefined): void {
+    const was_dropped = !this.#of.get(watch.listener)?.has(watch);
+    if (was_dropped) return;
+    watch.level = 'all';
+    watch.granted = true;
     watch.seq = after_seq ?? job.fields.n;
     watch.output = 0;
     this.#tellKept(watch, job, after_seq === undefined ? [] : job.eventsAfter(after_seq), output);
@@ -203,7 +213,7 @@ export class Broadcaster {
 
   /** What was kept, in the order in which it happened, then what came meanwhile. */
   #tellKept(watch: Watch, job: StoredJob, events: JobEvent[], output: KeptOutput | null): void {
-    const held = watch.held ?? [];
+    const { held } = watch;
     // Output falls between the start of its lease and whatever came of that.
     const begun = Math.max(job.fields.an ?? 0, job.fields.tn ?? 0);
     for (const event of events) if (event.seq <= begun) this.#tell(watch, event, frameOf(event));
@@ -215,7 +225,7 @@ export class Broadcaster {
     watch.seq = Math.max(watch.seq, job.fields.n);
     if (job.ended) return this.end(watch);
     watch.held = held.filter(event => !isOver(event, job));
-    this.open(watch);
+    this.#release(watch);
   }
 
   /** What was trimmed, or never came, is a gap; it was given no seq of its own, or one that is not kept. */
@@ -252,7 +262,7 @@ export class Broadcaster {
     for (let watch = this.#jobs.get(event.ref); watch; watch = next) {
       // It may end as it is told.
       next = watch.after;
-      if (watch.held) watch.held.push(event);
+      if (watch.holds > 0) watch.held.push(event);
       else this.#tell(watch, event, (frame ??= frameOf(event)));
     }
   }
@@ -277,8 +287,9 @@ export class Broadcaster {
   #holdAll(): void {
     for (const ref of this.#jobs.keys()) {
       for (const watch of this.#watchesOn(ref)) {
-        if (watch.held) continue;
-        watch.held = [];
+        // Of one not granted yet the answer will say how things are.
+        if (!watch.granted || this.#doubtful.has(watch)) continue;
+        watch.holds += 1;
         this.#doubtful.add(watch);
       }
     }
@@ -311,7 +322,7 @@ export class Broadcaster {
 
   /** @param job its record, null when Redis has none, undefined when it did not say */
   #tellMissed(watch: Watch, job: StoredJob | null | undefined, outputs: StoredOutput[]): void {
-    if (job === undefined) return this.open(watch);
+    if (job === undefined) return this.#release(watch);
     if (job === null) {
       this.end(watch);
       watch.listener.lost?.();

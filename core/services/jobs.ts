@@ -112,21 +112,21 @@ export class Jobs {
     const { job_type, priority } = job;
     const warnings = unknownFields(source.body);
     const began_ms = Date.now();
-    const held = by.listener && level ? this.#broadcaster.hold(by.listener, ref, level) : undefined;
+    const watch = by.listener && level ? this.#broadcaster.hold(by.listener, ref, level) : undefined;
     const answered: Done<Submitted> = (error, submitted) => {
       const fault = error ?? toFault(job_id, submitted.outcome);
       this.#tell({ job_type, priority }, job_id, by, content.body, fault, submitted);
       this.#traces.submitted(ref, content.body, began_ms, fault === null ? undefined : codeOf(fault));
       if (fault !== null || !('status' in submitted)) {
         done(fault);
-        return this.#release(held?.watch, by, held?.is_new === true);
+        return this.#release(watch, by, null);
       }
       if (submitted.outcome === 'new') this.#measures.submitted();
       const { status, seq, position, created_at } = submitted;
       const duplicate = submitted.outcome === 'duplicate';
       const accepted = { job_id, status, duplicate, seq, position, created_at };
       done(null, warnings.length > 0 ? { ...accepted, warnings } : accepted);
-      this.#release(held?.watch, by, duplicate && isFinished(status));
+      this.#release(watch, by, duplicate && isFinished(status) ? null : level);
     };
     const sent = () => this.#dispatcher.submitted(content.signature, content.definition);
     this.#store.submit(job_id, content, level, answered, content.run_at === '' ? sent : undefined);
@@ -147,10 +147,11 @@ export class Jobs {
     else this.#log.debug(about, 'job accepted');
   }
 
-  /** The answer is out: events may follow, unless there is nothing to watch. */
-  #release(watch: Watch | undefined, { defer }: Submitter, drop: boolean): void {
+  /** The answer is out: events may follow. @param level null when there is nothing to watch */
+  #release(watch: Watch | undefined, { defer }: Submitter, level: WatchLevel | null): void {
     if (!watch) return;
-    const release = () => (drop ? this.#broadcaster.end(watch) : this.#broadcaster.open(watch));
+    const release = () =>
+      level === null ? this.#broadcaster.refuse(watch) : this.#broadcaster.grant(watch, level);
     if (defer) defer(release);
     else release();
   }
