@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { WatchLevel } from '../messages/job.ts';
 import type { JobEvent, Store, StoredJob, StoredOutput } from '../store/store.ts';
 import { Broadcaster } from './broadcaster.ts';
@@ -247,6 +247,21 @@ test('what waits goes on waiting when Redis is away again before it answers', as
   live(event('job_progress', 2));
   expect(told).toEqual([]);
   up();
+  await answer(missed(event('job_started', 2)));
+  expect(told).toEqual(['job_started 2', 'job_progress 2']);
+});
+
+test('when Redis is there and does not answer, what was missed is asked for again', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout'] });
+  const { told, live, down, up, answer, fail, missed } = watched();
+  down();
+  up();
+  fail();
+  await new Promise(setImmediate);
+  live(event('job_progress', 2));
+  expect(told).toEqual([]);
+  await vi.advanceTimersByTimeAsync(1000);
+  vi.useRealTimers();
   await answer(missed(event('job_started', 2)));
   expect(told).toEqual(['job_started 2', 'job_progress 2']);
 });

@@ -41,6 +41,8 @@ interface KeptOutput {
 const ALL_ONLY: ReadonlySet<EventType> = new Set<EventType>(['job_queued', 'job_scheduled', 'job_assigned']);
 /** Jobs that are asked for at once. */
 const CATCH_UP_MAX = 100;
+/** When a Redis that is there did not answer. */
+const CATCH_UP_AGAIN_MS = 1000;
 const UNNUMBERED: ReadonlySet<EventType> = new Set<EventType>(['job_progress', 'job_output']);
 
 export function frameOf(event: JobEvent): string {
@@ -81,7 +83,10 @@ export class Broadcaster {
       if (effect.kind === 'event') this.#deliver(effect.event);
     });
     store.onDown(() => this.#holdAll());
-    store.onUp(() => void this.#catchUp());
+    store.onUp(() => {
+      this.#holdAll();
+      void this.#catchUp();
+    });
   }
 
   /**
@@ -295,34 +300,44 @@ export class Broadcaster {
     }
   }
 
-  /** Hints may have been missed: tell what the records say happened since, then what came meanwhile. */
+  /** Hints may have been missed: tells what the records say happened since, then what came meanwhile. */
   async #catchUp(): Promise<void> {
-    this.#holdAll();
-    const refs = [...this.#jobs.keys()];
+    const refs = [...new Set([...this.#doubtful].map(({ ref }) => ref))];
     for (let i = 0; i < refs.length; i += CATCH_UP_MAX) {
       const part = refs.slice(i, i + CATCH_UP_MAX);
-      const jobs = await this.#store.watch(part.map(idOf), 'all').catch(() => []);
-      const outputs = await Promise.all(part.map((ref, at) => this.#missedOutputs(ref, jobs[at])));
+      let jobs: (StoredJob | null)[];
+      let outputs: StoredOutput[][];
+      try {
+        jobs = await this.#store.watch(part.map(idOf), 'all');
+        outputs = await Promise.all(part.map((ref, at) => this.#missedOutputs(ref, jobs[at])));
+      } catch {
+        return this.#catchUpLater();
+      }
       // Away again: the next time it is there all of this begins anew.
       if (!this.#store.up) return;
       for (const [at, ref] of part.entries()) {
         for (const watch of this.#watchesOn(ref))
-          if (this.#doubtful.delete(watch)) this.#tellMissed(watch, jobs[at], outputs[at] ?? []);
+          if (this.#doubtful.delete(watch)) this.#tellMissed(watch, jobs[at] ?? null, outputs[at] ?? []);
       }
     }
   }
 
-  /** The output that some doubtful watch on the job lacks; of what cannot be read it is told a gap. */
+  /** Redis is there and did not answer: what is in doubt stays held. */
+  #catchUpLater(): void {
+    if (!this.#store.up) return;
+    setTimeout(() => void this.#catchUp(), CATCH_UP_AGAIN_MS).unref();
+  }
+
+  /** The output that some doubtful watch on the job lacks. */
   async #missedOutputs(ref: string, job: StoredJob | null | undefined): Promise<StoredOutput[]> {
     if (!job) return [];
     const watches = this.#watchesOn(ref).filter(watch => this.#doubtful.has(watch));
     const from = Math.min(...watches.map(watch => missingFrom(watch, job)));
-    return from < (job.fields.oi ?? 0) ? this.#store.outputs(idOf(ref), from).catch(() => []) : [];
+    return from < (job.fields.oi ?? 0) ? this.#store.outputs(idOf(ref), from) : [];
   }
 
-  /** @param job its record, null when Redis has none, undefined when it did not say */
-  #tellMissed(watch: Watch, job: StoredJob | null | undefined, outputs: StoredOutput[]): void {
-    if (job === undefined) return this.#release(watch);
+  /** @param job its record, null when Redis has none */
+  #tellMissed(watch: Watch, job: StoredJob | null, outputs: StoredOutput[]): void {
     if (job === null) {
       this.end(watch);
       watch.listener.lost?.();

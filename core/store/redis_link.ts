@@ -71,12 +71,15 @@ function options(config: Config): Options {
   };
 }
 
-/** Nobody waits for the listener's replies, so it may reconnect and subscribe again by itself, in its own time. */
+/** Nobody waits for the listener's replies, so it may take its own time to reconnect. */
 const LISTENER = {
   maxRetriesPerRequest: null,
   commandTimeout: undefined,
-  socketTimeout: undefined,
+  autoResubscribe: false,
 } as unknown as Options;
+
+/** How long a Redis that is there but could not be made ready is left alone. */
+const READY_AGAIN_MS = 1000;
 
 function connect(config: Config, more: Options): Redis {
   const all: Options = { ...options(config), ...more };
@@ -131,8 +134,9 @@ export class RedisLink extends EventEmitter<{
     this.#scripts = scripts;
     this.#data = connect(config, {});
     this.#listener = connect(config, LISTENER);
-    for (const redis of [this.#data, this.#listener])
-      redis.on('error', (error: Error) => this.#fail(error.message));
+    this.#data.on('error', (error: Error) => this.#fail(error.message));
+    // It comes back by itself and what was missed is looked up then; commands are served meanwhile.
+    this.#listener.on('error', () => {});
     this.#data.on('close', () => this.#fail('connection closed'));
     this.#data.on('ready', () => void this.#ready());
     this.#data.on('connect', () => {
@@ -154,14 +158,33 @@ export class RedisLink extends EventEmitter<{
     return this.#why;
   }
 
-  /** @throws Error when Redis cannot be reached */
+  /** @throws Error when Redis cannot be reached, or not be made ready */
   async open(channels: string[]): Promise<void> {
     await this.#data.connect();
     await this.#ready();
+    if (!this.#up) throw new Error(this.#why);
     if (channels.length === 0) return;
     await this.#listener.connect();
     await this.#listener.subscribe(...channels);
-    this.#listener.on('ready', () => this.emit('resubscribed'));
+    this.#listener.on('ready', () => void this.#subscribeAgain(channels));
+  }
+
+  /** Only what happens from the reply on is heard, and what happened before it is to be looked up after it. */
+  async #subscribeAgain(channels: string[]): Promise<void> {
+    try {
+      await this.#listener.subscribe(...channels);
+      this.emit('resubscribed');
+    } catch {
+      // The connection is gone again: the next one subscribes.
+    }
+  }
+
+  /**
+   * Asks the listening connection for a sign of life. ioredis ends one that owes a reply for longer than `socketTimeout`;
+   * one that is silent and owes none may be dead behind a proxy that still acknowledges.
+   */
+  probeListener(): void {
+    if (this.#listener.status === 'ready') this.#listener.ping().catch(() => undefined);
   }
 
   close(): void {
@@ -250,7 +273,10 @@ export class RedisLink extends EventEmitter<{
       const loads = [...this.#scripts.values()].map(script => this.#data.script('LOAD', script.text));
       [identity] = await Promise.all([this.#readIdentity(), ...loads]);
     } catch (error) {
-      return this.#fail((error as Error).message);
+      this.#fail((error as Error).message);
+      // A new connection would come by itself; this one stands, and nobody else would try again.
+      if (this.#data.status === 'ready') setTimeout(() => void this.#ready(), READY_AGAIN_MS).unref();
+      return;
     }
     if (this.#up || this.#data.status !== 'ready') return;
     this.#up = true;

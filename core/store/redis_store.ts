@@ -129,6 +129,7 @@ export class RedisStore implements Store {
   }
 
   async probe(): Promise<void> {
+    this.#link.probeListener();
     if (!this.up || this.#probed_at !== null) return;
     this.#probed_at = monotonic();
     this.#refusal = await this.#link.trouble('probe', [this.hub_id]);

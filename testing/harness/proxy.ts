@@ -11,7 +11,7 @@ export type Direction = 'up' | 'down';
 type Mode =
   | { kind: 'pass' }
   | { kind: 'delay'; ms: number; direction: Direction | 'both' }
-  | { kind: 'stall'; direction: Direction }
+  | { kind: 'stall'; direction: Direction; connection: number | undefined }
   | { kind: 'black_hole' }
   | { kind: 'throttle'; bytesPerSecond: number }
   | { kind: 'cut_after'; bytes: number; direction: Direction; done: () => void };
@@ -36,6 +36,7 @@ class Stream {
   readonly #to: Socket;
   readonly #direction: Direction;
   readonly #proxy: TcpProxy;
+  readonly #connection: number;
   readonly #waiting: { bytes: Buffer; dueAt: number }[] = [];
   #waitingBytes = 0;
   #ending: 'end' | 'reset' | undefined;
@@ -43,7 +44,9 @@ class Stream {
   #nextSliceAt = 0;
   #blocked = false;
 
-  constructor(from: Socket, to: Socket, direction: Direction, proxy: TcpProxy) {
+  /** @param connection its number at the proxy */
+  constructor(from: Socket, to: Socket, direction: Direction, proxy: TcpProxy, connection: number) {
+    this.#connection = connection;
     this.#from = from;
     this.#to = to;
     this.#direction = direction;
@@ -91,7 +94,8 @@ class Stream {
 
   #isHeld(): boolean {
     const mode = this.#proxy.mode;
-    return mode.kind === 'black_hole' || (mode.kind === 'stall' && mode.direction === this.#direction);
+    if (mode.kind !== 'stall') return mode.kind === 'black_hole';
+    return mode.direction === this.#direction && [undefined, this.#connection].includes(mode.connection);
   }
 
   /** How many bytes may go now. */
@@ -150,6 +154,7 @@ export class TcpProxy implements AsyncDisposable {
   /** Connections made while nothing gets through: the server behind hears of them when that is over. */
   readonly #undialled = new Set<Socket>();
   #mode: Mode = { kind: 'pass' };
+  #dialled = 0;
 
   /** @internal Use startProxy(). */
   constructor(target: { host: string; port: number }) {
@@ -188,9 +193,12 @@ export class TcpProxy implements AsyncDisposable {
     this.#change({ kind: 'delay', ms, direction });
   }
 
-  /** Holds one direction back, ends of connections included; the other flows. */
-  stall(direction: Direction): void {
-    this.#change({ kind: 'stall', direction });
+  /**
+   * Holds one direction back, ends of connections included; the other flows.
+   * @param connection only of this one, by the order in which they were made, from 0
+   */
+  stall(direction: Direction, connection?: number): void {
+    this.#change({ kind: 'stall', direction, connection });
   }
 
   /** Nothing gets through: no byte, no end of a connection, no new connection. Nobody is told. */
@@ -265,7 +273,11 @@ export class TcpProxy implements AsyncDisposable {
     this.#undialled.delete(client);
     const server = connect({ ...this.#target, allowHalfOpen: true, noDelay: true });
     server.on('error', () => {});
-    const streams = [new Stream(client, server, 'up', this), new Stream(server, client, 'down', this)];
+    const number = this.#dialled++;
+    const streams = [
+      new Stream(client, server, 'up', this, number),
+      new Stream(server, client, 'down', this, number),
+    ];
     const link = { client, server, streams };
     this.#links.add(link);
     for (const socket of [client, server]) {

@@ -122,6 +122,34 @@ test('output whose news were lost with the link comes after all, in order', asyn
   for (const watcher of watchers) expect(told(watcher)).toEqual([0, 1, 2, [3, 4], 5, 6]);
 });
 
+test('a listening connection that has gone silent is given up, and what it did not bring is told', async () => {
+  const { way, hub } = await hubBehindProxy();
+  const client = await connect(hub.wsUrl, '/ws/client');
+  const machine = await connect(fleet.hub.wsUrl, '/ws/worker');
+  await machine.request({ type: 'register_worker', machine_id: 'm1', job_types: ['*'] });
+  await client.request({ type: 'submit_job', job_type: 'x', job_id: 'quiet', params: {} });
+  const { job_id, lease_id } = await machine.next('job_assigned');
+  // Commands have the first connection, what happens comes by the second.
+  way.stall('down', 1);
+  await machine.request({ type: 'job_completed', job_id, lease_id, result: 1 });
+  await client.next('job_completed', { timeout_ms: 10_000 });
+  expect(await client.request({ type: 'get_stats' })).toMatchObject({ type: 'stats' });
+});
+
+test('a hub whose Redis could not be made ready at once serves as soon as it can', async () => {
+  const { way, hub } = await hubBehindProxy();
+  const redis = fleet.redis.client();
+  const readyz = async () => (await fetch(`${hub.httpUrl}/readyz`)).status;
+  await redis.acl('SETUSER', 'default', '-script|load');
+  way.cutNow();
+  await until('readyz 503', async () => (await readyz()) === 503);
+  // As long as the hub may not load its scripts, it is not ready.
+  await new Promise(resolve => setTimeout(resolve, 1500));
+  expect(await readyz()).toBe(503);
+  await redis.acl('SETUSER', 'default', '+script|load');
+  await until('readyz 200', async () => (await readyz()) === 200);
+});
+
 test('a hub that is asked to stop while Redis hangs still says goodbye, and ends in time', async () => {
   const { way, hub } = await hubBehindProxy();
   const peers = await Promise.all([connect(hub.wsUrl, '/ws/client'), connect(hub.wsUrl, '/ws/worker')]);
