@@ -47,11 +47,18 @@ export class Router {
     else this.#read(connection, text);
   }
 
-  /** What follows a registration is read after it. */
+  /**
+   * What follows a registration is read after it. `busy` stays the last of those that wait: a frame may itself be a
+   * registration, which the frames behind it, waiting for this promise, wait for as well.
+   */
   #readAfter(before: Promise<void>, connection: Connection, text: string): void {
     const busy: Promise<void> = before.then(() => {
-      if (connection.busy === busy) connection.busy = undefined;
+      const last = connection.busy;
+      connection.busy = undefined;
       this.#read(connection, text);
+      const registering = connection.busy;
+      if (last !== busy) connection.busy = last;
+      return registering;
     });
     connection.busy = busy;
   }

@@ -164,6 +164,35 @@ describe.skipIf(hub.skip).concurrent('register_worker', () => {
     const kept = answer.jobs.find((job: Frame) => job.lease_id !== gone.lease_id);
     expect(kept?.action).toBe('continue');
   });
+
+  test('frames are read in order, each after the registration before it', async () => {
+    await using client = await hub.client();
+    const job_type = unique('t');
+    await using peer = await hub.worker();
+    const register = { type: 'register_worker', machine_id: unique('machine'), job_types: [job_type] };
+    for (const message of [
+      register,
+      { ...register, gpu_count: 2 },
+      { type: 'worker_drain' },
+      { ...register, gpu_count: 3 },
+      { type: 'worker_drain' },
+    ])
+      peer.send(message);
+    const answers: [string, number][] = [];
+    for (let i = 0; i < 5; i++) {
+      const { type, worker_ids } = await peer.next(frame => frame.type.startsWith('worker_'));
+      answers.push([type, worker_ids.length]);
+    }
+    expect(answers).toEqual([
+      ['worker_registered', 1],
+      ['worker_registered', 2],
+      ['worker_draining', 2],
+      ['worker_registered', 3],
+      ['worker_draining', 3],
+    ]);
+    await submit(client, { job_type });
+    await peer.none('job_assigned', 150);
+  });
 });
 
 describe.skipIf(hub.skip).concurrent('coming back', () => {
