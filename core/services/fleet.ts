@@ -10,7 +10,7 @@ import { WORKER_STATES } from '../messages/stats.ts';
 import type { Gpu, WorkerRecord } from '../messages/worker.ts';
 import { inSlices } from '../slices.ts';
 import { idOf, refOf } from '../store/keys.ts';
-import type { Claimed, Effect, Held, HeldAnswer, Store } from '../store/store.ts';
+import type { Claimed, Effect, Held, HeldAnswer, Registered, Store } from '../store/store.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { type JobTraces, traceIdOf } from './job_traces.ts';
 import type { Measures } from './measures.ts';
@@ -187,13 +187,8 @@ export class Fleet {
     registration: Registration,
     answer: (jobs: (HeldLease & HeldAnswer)[]) => void,
   ): Promise<void> {
-    const { connection, message, gpus, running, ours, fence } = registration;
-    const reply = await this.#store.register(
-      message.machine_id,
-      fence,
-      gpus.map(gpu => gpu.index),
-      ours.map(toHeld),
-    );
+    const { connection, message, running, ours, fence } = registration;
+    const reply = await this.#takeOver(registration);
     if (connection.closed) {
       await this.#store.disconnect(message.machine_id, fence);
       return;
@@ -223,6 +218,25 @@ export class Fleet {
     );
   }
 
+  /** In Redis. Another machine that the socket spoke for before is left by the same script. */
+  async #takeOver({ connection, message, gpus, ours, fence }: Registration): Promise<Registered> {
+    const { machine_id } = message;
+    const before = this.machineOf(connection);
+    const left = before?.machine_id === machine_id ? undefined : before;
+    const indexes = gpus.map(gpu => gpu.index);
+    if (left === undefined) return this.#store.register(machine_id, fence, indexes, ours.map(toHeld));
+    left.leaving = true;
+    try {
+      return await this.#store.register(machine_id, fence, indexes, ours.map(toHeld), {
+        machine_id: left.machine_id,
+        connection: left.fence,
+      });
+    } catch (error) {
+      left.leaving = false;
+      throw error;
+    }
+  }
+
   /** A machine that was away learns of what was asked of it meanwhile. */
   #sayAgain(machine: Machine, running: HeldLease[], answers: Map<HeldLease, HeldAnswer>): void {
     for (const lease of running) {
@@ -247,6 +261,7 @@ export class Fleet {
       connected_at: now,
       registered_at,
       attaching: undefined,
+      leaving: false,
       gone: false,
     };
     for (const gpu of gpus) {
@@ -271,13 +286,20 @@ export class Fleet {
     const before = this.machineOf(connection);
     if (before) {
       this.#retire(before);
-      if (before.machine_id !== machine_id) {
-        // The socket speaks for another machine now: the old one is gone, its leases run.
-        this.#store.disconnect(before.machine_id, before.fence).catch(() => undefined);
-      }
+      if (before.machine_id !== machine_id) void this.#leaves(this.#dropped(before));
     }
     const other = this.#machines.get(machine_id);
     if (other) this.#replaced(other);
+  }
+
+  /** The socket speaks for another machine now, and registration took this one's leases away: nothing of it stays. */
+  async #dropped(machine: Machine): Promise<void> {
+    const slots = [...machine.slots.values()];
+    for (const slot of slots) slot.lease = null;
+    const records = slots.map(slot => slot.record(null));
+    for (const record of records) this.#emit('disconnected', record, 'its socket registered another machine');
+    // Those of a machine that is on another hub by now are that hub's.
+    await this.#store.dropLeft(records).catch(() => undefined);
   }
 
   #retire(machine: Machine): void {
@@ -304,7 +326,7 @@ export class Fleet {
   }
 
   async #attach(machine: Machine): Promise<void> {
-    if (machine.gone) return;
+    if (machine.gone || machine.leaving) return;
     const { machine_id, fence, registered_at } = machine;
     // Redis is away: the next claim or heartbeat asks again.
     const held = await this.#store.attach(machine_id, fence, registered_at).catch(() => undefined);
@@ -329,7 +351,12 @@ export class Fleet {
 
   /** The socket is gone: the machine's leases run on, and it is offline while they do. */
   disconnected(connection: Connection): Promise<void> {
-    const leaving = this.#disconnect(connection).finally(() => this.#leaving.delete(leaving));
+    return this.#leaves(this.#disconnect(connection));
+  }
+
+  /** Until it is `settled`. */
+  #leaves(written: Promise<void>): Promise<void> {
+    const leaving = written.finally(() => this.#leaving.delete(leaving));
     this.#leaving.add(leaving);
     return leaving;
   }

@@ -18,6 +18,8 @@ export interface Machine {
   registered_at: number;
   /** Under way while Redis is asked whether this is still the machine's connection. */
   attaching: Promise<void> | undefined;
+  /** Its socket is registering another machine: a claim that Redis refuses by then must not make this one return. */
+  leaving: boolean;
   /** No longer the machine's connection: claims that still come back are given back. */
   gone: boolean;
 }

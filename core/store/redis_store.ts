@@ -27,6 +27,7 @@ import type {
   Held,
   HeldAnswer,
   ListFilter,
+  MachineAddress,
   Reaped,
   Registered,
   Report,
@@ -51,6 +52,7 @@ const KIND: Record<FinishKind, string> = {
 };
 /** Back-offs vary by ±20 %, so that jobs that failed together do not come back together. */
 const jitter = () => (0.8 + 0.4 * Math.random()).toFixed(3);
+const NO_MACHINE: MachineAddress = { machine_id: '', connection: '' };
 /** Stands between two effects of one text. */
 const EFFECT_END = '\x1e';
 /** The most jobs one reap or trim takes on: a few ms of Redis time at most, so that nobody waits behind it. */
@@ -312,8 +314,10 @@ export class RedisStore implements Store {
     connection: string,
     indexes: number[],
     running: Held[],
+    left: MachineAddress = NO_MACHINE,
   ): Promise<Registered> {
-    const args = [machine_id, connection, indexes.join(','), ...pairs(running)];
+    const formerly = [left.machine_id, left.connection];
+    const args = [machine_id, connection, indexes.join(','), ...formerly, ...pairs(running)];
     const reply = await this.#run('register', args, 'machines');
     const [, answers, fields, at] = reply as [string, AnswerReply[], string[], number];
     const registered: Registered = {

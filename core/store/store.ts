@@ -23,9 +23,12 @@ export type Submitted =
     }
   | { outcome: 'conflict' | 'full' };
 
-export interface SlotAddress {
+export interface MachineAddress {
   machine_id: string;
   connection: string;
+}
+
+export interface SlotAddress extends MachineAddress {
   index: number;
   class_id: string;
 }
@@ -198,8 +201,18 @@ export interface Store {
   /** Ends a lease as its worker says, if it is the present one. A repeat gets the same answer. */
   finish(finish: Finish, done: Done<Finished>): void;
 
-  /** Makes the connection the machine's only one; what it does not name goes back to the queue. */
-  register(machine_id: string, connection: string, indexes: number[], running: Held[]): Promise<Registered>;
+  /**
+   * Makes the connection the machine's only one; what it does not name goes back to the queue.
+   *
+   * @param left the machine that the socket spoke for before, if it was another: all its jobs go back, named or not
+   */
+  register(
+    machine_id: string,
+    connection: string,
+    indexes: number[],
+    running: Held[],
+    left?: MachineAddress,
+  ): Promise<Registered>;
   /**
    * Makes the connection the machine's again where Redis lost or forgot it, unless the machine registered elsewhere later.
    *

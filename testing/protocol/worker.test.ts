@@ -1,5 +1,5 @@
 /** Protocol section 5: registration, heartbeats, assignment, terminal messages, retries, timeouts, draining. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { type Frame, type Lease, MachinePeer, type Peer, types } from '../harness/peer.ts';
 import { event, get_job, hub_under_test, submit, unique } from './hub_under_test.ts';
 
@@ -163,6 +163,61 @@ describe.skipIf(hub.skip).concurrent('register_worker', () => {
     }
     const kept = answer.jobs.find((job: Frame) => job.lease_id !== gone.lease_id);
     expect(kept?.action).toBe('continue');
+  });
+
+  test.each([
+    ['named in running', true],
+    ['not named', false],
+  ])('sent again for another machine all slots of the former are gone: a job %s', async (_, named) => {
+    await using client = await hub.client();
+    await using monitor = await hub.monitor();
+    const { job_id, machine, lease } = await taken_job(client);
+    await using _machine = machine;
+    const [former] = machine.registered.worker_ids;
+    machine.started(lease);
+    await event(client, job_id, 'job_started');
+    const running = [{ job_id, lease_id: lease.lease_id }];
+    const answer = await machine.register_again({
+      machine_id: unique('machine'),
+      running: named ? running : [],
+    });
+    const again = await machine.assigned(job_id);
+    expect(again.worker_id).toBe(answer.worker_ids[0]);
+    expect(again.lease_id).not.toBe(lease.lease_id);
+    if (named) expect(answer.jobs).toMatchObject([{ ...running[0], action: 'abandon' }]);
+    else expect((await machine.heartbeat([lease, again])).abandon).toEqual(running);
+    expect(await machine.complete(lease)).toMatchObject({ accepted: false, code: 'stale_lease' });
+
+    const gone = await monitor.next(
+      frame => frame.type === 'worker_disconnected' && frame.worker_id === former,
+    );
+    expect(gone.worker).toMatchObject({ status: 'offline', job_id: null, hub_id: null });
+    await vi.waitFor(async () => {
+      const { body } = await hub.http('GET', '/workers');
+      const ids = body.workers.map((worker: Frame) => worker.worker_id);
+      expect(ids).toContain(again.worker_id);
+      expect(ids).not.toContain(former);
+    });
+    expect(await machine.complete(again)).toMatchObject({ accepted: true });
+    await event(client, job_id, 'job_completed');
+  });
+
+  test('claims that are under way meanwhile do not bring the former machine back', async () => {
+    await using client = await hub.client();
+    const former = unique('former');
+    for (let round = 0; round < 20; round++) {
+      const job_type = unique('t');
+      await using machine = await hub.machine({ machine_id: `${former}.${round}`, job_types: [job_type] });
+      const before = submit(client, { job_type });
+      const again = machine.register_again({ machine_id: unique('machine') });
+      await Promise.all([before, submit(client, { job_type }), again]);
+      await machine.assigned();
+    }
+    await vi.waitFor(async () => {
+      const { body } = await hub.http('GET', '/workers');
+      const ids = body.workers.map((worker: Frame) => worker.machine_id);
+      expect(ids.filter((id: string) => id.startsWith(former))).toEqual([]);
+    });
   });
 
   test('frames are read in order, each after the registration before it', async () => {

@@ -69,6 +69,21 @@ describe('several hubs on one Redis', () => {
     });
   });
 
+  test('a socket that speaks for another machine gives up the former, but not one that another hub has by now', async () => {
+    const { one, two } = await twoHubs();
+    await one.fit('all', [SIGNATURE]);
+    const before = { machine_id: 'm', connection: 'h_one:c1.0' };
+    await one.register('m', before.connection, [0], []);
+    await submit(one, 'a');
+    const lost = await claimJob(one, slot(0, before));
+    await one.register('x', 'h_one:c1.1', [0], [], before);
+    expect(await two.attach('m', 'h_two:c5.0', 0)).toEqual(new Map());
+    const job = await claimJob(two, slot(0, { connection: 'h_two:c5.0' }));
+    expect(job.ref).toBe(lost.ref);
+    await one.register('x', 'h_one:c1.2', [0], [], before);
+    expect(await two.renew('m', 'h_two:c5.0', [job])).toMatchObject({ answers: [{ action: 'continue' }] });
+  });
+
   test('two hubs never give one job to two slots', async () => {
     const { one, two } = await twoHubs();
     await machine(one, 8);
