@@ -235,9 +235,9 @@ export class Broadcaster {
 
   /** What was trimmed, or never came, is a gap; it was given no seq of its own, or one that is not kept. */
   #replayOutput(watch: Watch, job: StoredJob, { from, outputs }: KeptOutput): void {
-    const { n, at, oi } = job.fields;
+    const { n, oi } = job.fields;
     const tell = (type: EventType, parts: (string | number)[]) => {
-      const event = makeEvent(type, job.ref, watch.seq, Math.floor(n / 1000), at ?? 0, parts);
+      const event = makeEvent(type, job.ref, watch.seq, Math.floor(n / 1000), job.lease_attempt, parts);
       watch.listener.event(event, frameOf(event));
     };
     let next = from;

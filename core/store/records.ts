@@ -241,23 +241,24 @@ export class StoredJob {
     return [...attempts, present].slice(-20);
   }
 
+  /** The attempt of the newest lease; outputs, assignment and start are of it, also when it was not counted. */
+  get lease_attempt(): number {
+    return this.fields.l === undefined ? 0 : Number.parseInt(this.fields.l, 10);
+  }
+
   /**
    * The kept events with a higher seq, in order: those that led to the present state, and the terminal one.
    * Each kind is kept once, with its last seq.
    */
   eventsAfter(seq: number): JobEvent[] {
     const d = this.fields;
-    const make = (
-      type: EventType,
-      n: number | undefined,
-      time: number | undefined,
-      parts: (string | number)[],
-    ) => (n !== undefined && n > seq ? [makeEvent(type, this.ref, n, time ?? msOf(n), d.at, parts)] : []);
+    const make: Make = (type, n, attempt, parts, time) =>
+      n !== undefined && n > seq ? [makeEvent(type, this.ref, n, time ?? msOf(n), attempt, parts)] : [];
     const events = [
       ...this.#waitEvents(make),
-      ...make('job_assigned', d.an, d.aa, [d.lw ?? '']),
-      ...make('job_started', d.tn, d.ta, [d.lw ?? '']),
-      ...make('job_cancelling', d.cn, d.cr, [d.cw ?? '']),
+      ...make('job_assigned', d.an, this.lease_attempt, [d.lw ?? ''], d.aa),
+      ...make('job_started', d.tn, this.lease_attempt, [d.lw ?? ''], d.ta),
+      ...make('job_cancelling', d.cn, d.at, [d.cw ?? ''], d.cr),
       ...this.#endEvents(make),
     ];
     return events.sort((a, b) => a.seq - b.seq);
@@ -265,14 +266,29 @@ export class StoredJob {
 
   #waitEvents(make: Make): JobEvent[] {
     const d = this.fields;
-    const error = d.er ?? 'null';
+    // Assigned since, which counts one more.
+    const before = (d.an ?? 0) > (d.qn ?? 0) ? this.lease_attempt - 1 : d.at;
+    const queued = make('job_queued', d.qn, before, ['null', d.qr ?? 'submitted']);
+    if (d.sn === undefined || d.ra === undefined) return queued;
+    const failed = this.#failedBefore(d.sn);
     const waited =
-      d.sn === undefined || d.ra === undefined
-        ? []
-        : d.at === 0
-          ? make('job_scheduled', d.sn, undefined, [d.ra])
-          : make('job_retrying', d.sn, undefined, [d.ra, d.ma ?? MAX_ATTEMPTS_DEFAULT, error]);
-    return [...waited, ...make('job_queued', d.qn, undefined, ['null', d.qr ?? 'submitted'])];
+      failed === null
+        ? make('job_scheduled', d.sn, 0, [d.ra])
+        : make('job_retrying', d.sn, failed.attempt, [d.ra, d.ma ?? MAX_ATTEMPTS_DEFAULT, failed.error]);
+    return [...waited, ...queued];
+  }
+
+  /** The last attempt that had failed when an event with this seq was told; null if none had: the job was new. */
+  #failedBefore(seq: number): { attempt: number; error: string } | null {
+    const d = this.fields;
+    if (d.lo !== undefined && d.er !== undefined && (d.an ?? 0) < seq && (d.la ?? 0) <= msOf(seq))
+      return { attempt: this.lease_attempt, error: d.er };
+    for (const line of this.#past?.split('\n').reverse() ?? []) {
+      const [lease, , , , ended, , , , ...error] = line.split(' ');
+      if (Number(ended) <= msOf(seq) && error.join(' ') !== '')
+        return { attempt: Number.parseInt(lease as string, 10), error: error.join(' ') };
+    }
+    return null;
   }
 
   #endEvents(make: Make): JobEvent[] {
@@ -282,19 +298,20 @@ export class StoredJob {
     if (d.st === 'c') {
       const queued = Math.max(0, (d.aa ?? 0) - Math.max(d.ca, d.ra ?? 0));
       const run = Math.max(0, msOf(d.n) - (d.aa ?? 0));
-      return make('job_completed', d.n, undefined, [d.lw ?? '', queued, run, this.#result ?? 'null']);
+      return make('job_completed', d.n, d.at, [d.lw ?? '', queued, run, this.#result ?? 'null']);
     }
-    if (d.st === 'f') return make('job_failed', d.n, undefined, [d.lw ?? '', error]);
-    if (d.st === 'x') return make('job_cancelled', d.n, undefined, [d.cw ?? '']);
-    return make('job_expired', d.n, undefined, []);
+    if (d.st === 'f') return make('job_failed', d.n, d.at, [d.lw ?? '', error]);
+    if (d.st === 'x') return make('job_cancelled', d.n, d.at, [d.cw ?? '']);
+    return make('job_expired', d.n, d.at, []);
   }
 }
 
 type Make = (
   type: EventType,
   n: number | undefined,
-  time: number | undefined,
+  attempt: number,
   parts: (string | number)[],
+  time?: number,
 ) => JobEvent[];
 
 /** What scripts need of a submission beside its content, as arguments of lua/submit.lua. */

@@ -409,6 +409,35 @@ describe.skipIf(hub.skip).concurrent('watch_jobs', () => {
     expect(watcher.events(job_id).map(frame => frame.index ?? frame.type)).toEqual([1, 2, 'job_completed']);
   });
 
+  test('a replay tells events as they were told: a delayed job, and one whose attempt failed', async () => {
+    await using client = await hub.client();
+    const job_type = unique('t');
+    const { job_id } = await submit(client, { job_type, delay_ms: 30, backoff_ms: 20, watch: 'all' });
+    await using machine = await hub.machine({ job_types: [job_type] });
+    /** What a replay has of the job, and what was told live with the same seqs; places in the queue are not kept. */
+    async function replayed(until: string) {
+      await using watcher = await hub.client();
+      await watcher.request({ type: 'watch_jobs', job_ids: [job_id], after_seq: { [job_id]: 0 } });
+      await event(watcher, job_id, until);
+      const events = watcher.events(job_id);
+      const live = client.events(job_id).filter(({ seq }) => events.some(frame => frame.seq === seq));
+      const without_place = (frames: Frame[]) => frames.map(frame => ({ ...frame, position: null }));
+      expect(without_place(events)).toEqual(without_place(live));
+      return types(events);
+    }
+    const first = await machine.assigned(job_id);
+    await event(client, job_id, 'job_assigned');
+    expect(await replayed('job_assigned')).toEqual(['job_scheduled', 'job_queued', 'job_assigned']);
+    await machine.fail(first);
+    await event(client, job_id, 'job_retrying');
+    const second = await machine.assigned(job_id);
+    machine.started(second);
+    await machine.complete(second);
+    await event(client, job_id, 'job_completed');
+    const told = ['job_retrying', 'job_queued', 'job_assigned', 'job_started', 'job_completed'];
+    expect(await replayed('job_completed')).toEqual(told);
+  });
+
   test('if the job was assigned anew since, all output of the present assignment is sent and none older', async () => {
     await using client = await hub.client();
     const { job_id, machine, lease } = await hub.assigned_job(client);
