@@ -138,6 +138,23 @@ describe.skipIf(hub.skip).concurrent('POST and PUT /jobs', () => {
     expect(performance.now() - began).toBeGreaterThan(250);
   });
 
+  test('wait_ms: a duplicate is 202 while the job runs, 200 with the record once it has ended', async () => {
+    const job_type = unique('t');
+    const body = { job_id: unique('job'), job_type, params: {} };
+    const first = await hub.http('POST', '/jobs', { body });
+    for (const wait_ms of [0, 100]) {
+      const again = await hub.http('POST', `/jobs?wait_ms=${wait_ms}`, { body });
+      expect([again.status, again.body.duplicate, again.body.seq]).toEqual([202, true, first.body.seq]);
+      expect(again.headers.get('location')).toBe(`/jobs/${body.job_id}`);
+    }
+    await using machine = await hub.machine({ job_types: [job_type] });
+    await machine.complete(await machine.assigned(), { url: 'x' });
+    for (const wait_ms of [0, 100]) {
+      const ended = await hub.http('POST', `/jobs?wait_ms=${wait_ms}`, { body });
+      expect([ended.status, ended.body.status, ended.body.result]).toEqual([200, 'completed', { url: 'x' }]);
+    }
+  });
+
   test('a bad body is 400 with the code of the wire', async () => {
     for (const body of ['{', '', '[]', 'null', '"x"'])
       expect_error(await hub.http('POST', '/jobs', { body }), 400, 'invalid_json');

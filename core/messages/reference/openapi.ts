@@ -55,9 +55,9 @@ const JOB_FAULTS: ErrorCode[] = ['invalid_message', 'not_found', ...FAULTS];
 const BODY_FAULTS: ErrorCode[] = ['invalid_json', ...JOB_FAULTS];
 
 const accepted: Record<number, Answer> = {
-  200: { text: 'A duplicate; or, with wait_ms, the job has ended: its record.', body: JobAcceptedBody },
+  200: { text: 'Without wait_ms a duplicate; with it the job has ended: its record.', body: JobAcceptedBody },
   202: {
-    text: 'Redis holds the job.',
+    text: 'Redis holds the job; with wait_ms it has not ended yet.',
     body: JobAcceptedBody,
     headers: { Location: 'where the job is: /jobs/{job_id}' },
   },

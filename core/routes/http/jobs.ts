@@ -55,15 +55,16 @@ export function jobRoutes({ config, store, jobs, broadcaster, explain }: JobRout
       watch: 'end',
     });
     const end = new EndWaiter();
-    const by = wait_ms ? { listener: end } : {};
+    const by = wait_ms === undefined ? {} : { listener: end };
     const accepted = await new Promise<Accepted>((resolve, reject) => {
       jobs.submit(job, source, by, (error, answer) => (error ? reject(error) : resolve(answer as Accepted)));
     });
     const location = { Location: `/jobs/${encodeURIComponent(accepted.job_id)}` };
-    if (wait_ms && (await waitForEnd(exchange, accepted.job_id, end, wait_ms))) {
-      return exchange.send(200, (await jobs.get(accepted.job_id)).text, location);
-    }
-    exchange.send(accepted.duplicate ? 200 : 202, accepted, location);
+    if (wait_ms === undefined) return exchange.send(accepted.duplicate ? 200 : 202, accepted, location);
+    // To whoever waits 200 means one thing: this is the record of the job that ended.
+    if (!(await waitForEnd(exchange, accepted.job_id, end, wait_ms)))
+      return exchange.send(202, accepted, location);
+    exchange.send(200, (await jobs.get(accepted.job_id)).text, location);
   };
 
   /** True when the job ended in time. */
