@@ -139,6 +139,7 @@ export class Hub {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#server.closeGate();
+    this.#http.stop();
     await this.#reaper.stop();
     this.#fleet.dispatcher.stop();
     await this.#server.stop(() => this.#store.settled());

@@ -35,6 +35,35 @@ test.each(['SIGTERM', 'SIGINT'] as const)(
   },
 );
 
+test('who waits for the end of a job over HTTP is told that it is taken: 202, at once', async () => {
+  fleet = await Fleet.start();
+  const url = fleet.hub.httpUrl;
+  const body = JSON.stringify({ job_type: 'work', params: {} });
+  const waiting = fetch(`${url}/jobs/one?wait_ms=60000`, { method: 'PUT', body });
+  await until('the job', async () => (await fetch(`${url}/jobs/one`)).ok);
+  fleet.hub.process.kill('SIGTERM');
+  const answer = await waiting;
+  expect([answer.status, answer.headers.get('location')]).toEqual([202, '/jobs/one']);
+  expect(await answer.json()).toMatchObject({ job_id: 'one', status: 'queued', duplicate: false });
+  expect(await fleet.hub.process.exited).toEqual({ code: 0, signal: null });
+});
+
+test('a stream of events ends, and goes on at another hub where it was', async () => {
+  fleet = await Fleet.start();
+  const second = await fleet.addHub();
+  await fleet.client({ url: second.wsUrl }).submit({ job_id: 'one', job_type: 'work', params: {} });
+  const stream = await fetch(`${fleet.hub.httpUrl}/jobs/one/events`);
+  fleet.hub.process.kill('SIGTERM');
+  const told = await stream.text();
+  const id = /^event: job_queued\nid: (\d+)$/m.exec(told)?.[1] as string;
+  expect(await fleet.hub.process.exited).toEqual({ code: 0, signal: null });
+  const rest = await fetch(`${second.httpUrl}/jobs/one/events`, { headers: { 'last-event-id': id } });
+  await fetch(`${second.httpUrl}/jobs/one/cancel`, { method: 'POST' });
+  expect([...(await rest.text()).matchAll(/^event: (.*)$/gm)].map(([, type]) => type)).toEqual([
+    'job_cancelled',
+  ]);
+});
+
 test('a rolling restart: a job that runs meanwhile is not disturbed', async () => {
   fleet = await Fleet.start();
   const second = await fleet.addHub();

@@ -76,7 +76,7 @@ export function jobRoutes({ config, store, jobs, broadcaster, explain }: JobRout
   ): Promise<boolean> => {
     const ended = (await store.get(job_id))?.ended ?? false;
     const timer = setTimeout(() => end.settle(false), wait_ms);
-    exchange.response.on('close', () => end.settle(false));
+    exchange.onOver(() => end.settle(false));
     if (ended) end.settle(true);
     const outcome = await end.promise;
     clearTimeout(timer);

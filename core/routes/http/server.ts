@@ -17,6 +17,8 @@ export interface Exchange {
   body(fallback?: string): Promise<Source>;
   /** @param body an object, or JSON text */
   send(status: number, body: object | string, headers?: Record<string, string>): void;
+  /** For an answer that waits for something. @param end called when it must wait no longer: the hub stops, or whoever asked is gone */
+  onOver(end: () => void): void;
 }
 
 export interface Route {
@@ -43,6 +45,8 @@ export class HttpRouter {
   readonly #config: Config;
   readonly #log: Log;
   readonly #stopping: () => boolean;
+  /** Ends the answers that wait for something. */
+  readonly #ends = new Set<() => void>();
 
   constructor(routes: Route[], config: Config, log: Log, stopping: () => boolean) {
     this.#routes = routes.map(route => ({ ...route, segments: route.path.split('/') }));
@@ -58,6 +62,20 @@ export class HttpRouter {
       const status = error instanceof HubError ? error.http : 500;
       if (response.headersSent) return void response.end();
       sendJson(response, status, { error: body }, retryAfter(status, body.details));
+    });
+  }
+
+  /** Ends what waits: whoever were cut off without an answer would not know what became of the request. */
+  stop(): void {
+    for (const end of this.#ends) end();
+  }
+
+  #onOver(response: ServerResponse, end: () => void): void {
+    if (this.#stopping() || response.destroyed) return end();
+    this.#ends.add(end);
+    response.on('close', () => {
+      this.#ends.delete(end);
+      end();
     });
   }
 
@@ -92,6 +110,7 @@ export class HttpRouter {
       query: Object.fromEntries(url.searchParams),
       body: fallback => readBody(request, this.#config.MAX_MESSAGE_BYTES, fallback),
       send: (status, body, headers) => sendJson(response, status, body, headers),
+      onOver: end => this.#onOver(response, end),
     });
   }
 

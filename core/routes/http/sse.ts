@@ -67,11 +67,6 @@ export async function streamEvents(
     return;
   }
   const stream = new EventStream(exchange, after.output);
-  const ping = setInterval(() => response.write(': ping\n\n'), PING_MS);
-  response.on('close', () => {
-    clearInterval(ping);
-    broadcaster.drop(stream, refOf(job_id));
-  });
   let ended = false;
   await broadcaster.watch(
     stream,
@@ -90,4 +85,11 @@ export async function streamEvents(
   );
   // Nothing more will come: the terminal event was told before.
   if (ended && !response.writableEnded) response.end();
+  const ping = setInterval(() => response.write(': ping\n\n'), PING_MS);
+  exchange.onOver(() => {
+    clearInterval(ping);
+    broadcaster.drop(stream, refOf(job_id));
+    // A reader whose stream ends comes back, to another hub, and names the last event it has.
+    response.end();
+  });
 }
