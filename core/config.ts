@@ -32,7 +32,10 @@ const Environment = z.object({
 
   HUB_HOST: z.string().min(1).default('127.0.0.1'),
   HUB_PORT: int(0, 65535).default(8000),
-  /** Origins of pages that may connect, beside the hub's own; `null` stands for pages opened from disk. */
+  /**
+   * Origins of pages that may connect, beside the hub's own; `null` stands for pages opened from disk. A hub on loopback
+   * takes only names of this machine for its own: behind a proxy there it needs its public origin here.
+   */
   ALLOWED_ORIGINS: z
     .string()
     .default('')

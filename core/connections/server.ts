@@ -20,6 +20,7 @@ import { inSlices } from '../slices.ts';
 import { Connection, type Wire } from './connection.ts';
 import { Admission } from './admission.ts';
 import { framesOf } from './frames.ts';
+import { mayUse } from './origin.ts';
 import { Registry } from './registry.ts';
 
 const PATHS: Record<string, Role> = {
@@ -188,7 +189,7 @@ export class GateServer {
     if (role === undefined)
       throw new HubError('not_found', 'WebSocket paths are /ws/client, /ws/worker and /ws/monitor');
     if (this.#stopping) throw stopping();
-    checkOrigin(request, this.#config.ALLOWED_ORIGINS);
+    checkOrigin(request, this.#config);
     checkSubprotocol(request);
     if (url.searchParams.has('token'))
       throw new HubError('unauthorized', 'a token in a URL is refused: it ends up in logs');
@@ -262,14 +263,12 @@ function wireOf(ws: WebSocket, socket: Socket, frames: { sent: number }): Wire {
   };
 }
 
-/** A page of another site must not reach a hub on the visitor's machine. Programs send no Origin. */
-function checkOrigin(request: IncomingMessage, allowed: string[]): void {
-  const { origin, host } = request.headers;
-  if (origin === undefined) return;
-  if (origin === `http://${host}` || origin === `https://${host}` || allowed.includes(origin)) return;
+/** @throws HubError `forbidden` */
+function checkOrigin({ headers }: IncomingMessage, config: Config): void {
+  if (mayUse(headers, config)) return;
   throw new HubError(
     'forbidden',
-    `the origin ${origin.slice(0, 200)} may not connect; ALLOWED_ORIGINS can list it`,
+    `the origin ${headers.origin?.slice(0, 200)} may not connect; ALLOWED_ORIGINS can list it`,
   );
 }
 

@@ -1,4 +1,6 @@
 /** Protocol section 1: paths, subprotocols, names, origins, frames, errors, closing. */
+import { once } from 'node:events';
+import { get, type IncomingMessage } from 'node:http';
 import { describe, expect, test } from 'vitest';
 import { HandshakeRefused, type Path, Peer } from '../harness/peer.ts';
 import { hub_under_test, submit, unique } from './hub_under_test.ts';
@@ -143,6 +145,19 @@ describe.skipIf(hub.skip).concurrent('origin and credentials', () => {
     'null',
   ])('the Origin %s is HTTP 403 on every path', async origin => {
     for (const path of PATHS) expect(await status_of(path, { headers: { origin } }), path).toBe(403);
+  });
+
+  test('a name that somebody pointed at this machine is no Origin of its own: 403', async () => {
+    const host = `evil.example:${hub.port}`;
+    const headers = { host, origin: `http://${host}` };
+    for (const path of PATHS) expect(await status_of(path, { headers }), path).toBe(403);
+    const [answer] = (await once(get(new URL('/jobs', hub.url), { headers }), 'response')) as [
+      IncomingMessage,
+    ];
+    answer.resume();
+    expect(answer.statusCode).toBe(403);
+    const own = `app.localhost:${hub.port}`;
+    expect(await status_of('/ws/client', { headers: { host: own, origin: `http://${own}` } })).toBe(101);
   });
 
   test('an HTTP request from a foreign Origin is 403 as well and does nothing', async () => {

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Config } from '../../config.ts';
+import { mayUse } from '../../connections/origin.ts';
 import { HubError, invalidMessage } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { Source } from '../../messages/codec.ts';
@@ -130,12 +131,12 @@ export class HttpRouter {
     return { found, params, allowed };
   }
 
-  /** A page of another site must not read or drive the hub. @throws HubError `forbidden` */
+  /** @throws HubError `forbidden` */
   #checkOrigin(request: IncomingMessage, response: ServerResponse, open: boolean): void {
-    const { origin, host } = request.headers;
+    const { origin } = request.headers;
     if (open) response.setHeader('Access-Control-Allow-Origin', '*');
-    if (open || origin === undefined || origin === `http://${host}` || origin === `https://${host}`) return;
-    if (!this.#config.ALLOWED_ORIGINS.includes(origin)) {
+    if (open || origin === undefined) return;
+    if (!mayUse(request.headers, this.#config)) {
       throw new HubError(
         'forbidden',
         `the origin ${origin.slice(0, 200)} may not use this hub; ALLOWED_ORIGINS can list it`,
