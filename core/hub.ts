@@ -1,6 +1,7 @@
 import { RedisClock } from './clock.ts';
 import type { Config } from './config.ts';
 import type { Connection } from './connections/connection.ts';
+import { isLoopback } from './connections/origin.ts';
 import { GateServer } from './connections/server.ts';
 import { CLOSE, HubError } from './errors.ts';
 import { makeStringsFast } from './fast_strings.ts';
@@ -124,6 +125,7 @@ export class Hub {
 
   /** @throws Error with a sentence when Redis or the port cannot be had */
   async start(): Promise<void> {
+    this.#warnOfStrangers();
     await this.#store.open();
     for (const { text, quiet } of await this.#store.advice()) this.#log[quiet ? 'info' : 'warn'](text);
     await this.#statistics.start();
@@ -149,6 +151,16 @@ export class Hub {
     this.#metrics.stop();
     await this.#statistics.stop();
     this.#store.close();
+  }
+
+  /** A container's own address is beyond loopback too: only its operator knows how far that reaches. */
+  #warnOfStrangers(): void {
+    const { HUB_HOST: host } = this.#config;
+    if (isLoopback(host)) return;
+    this.#log.warn(
+      { host },
+      'the hub listens beyond this machine, and this version has no credentials: whoever reaches its port is an admin',
+    );
   }
 
   #connected(connection: Connection): void {

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Peer } from '../harness/peer.ts';
 import { Fleet, until } from '../harness/fleet.ts';
+import { startHubProcess } from '../harness/processes.ts';
 
 /** In every place where an application, a worker or an operator can put something of their own. */
 const CANARY = 'canary-7f3a';
@@ -106,6 +107,22 @@ describe('at the level trace, the log', () => {
     );
     expect(lines().length).toBeGreaterThan(5);
     expect(fleet.hub.process.output).not.toContain(CANARY);
+  });
+});
+
+describe('an address beyond this machine', () => {
+  const warnings = (output: string) =>
+    linesOf(output).filter(({ level, msg }) => level === 40 && msg.includes('is an admin'));
+
+  test('is warned of before the hub listens there, and no other is', async () => {
+    // An address for documentation: no machine has it, so that the test opens no port to anybody.
+    const HUB_HOST = '192.0.2.1';
+    const hub = fleet.owns(
+      await startHubProcess({ env: { REDIS_URL: fleet.redis.url, HUB_HOST, HUB_PORT: '0' } }),
+    );
+    await hub.exited;
+    expect(warnings(hub.output)).toEqual([expect.objectContaining({ host: HUB_HOST })]);
+    expect(warnings(fleet.hub.process.output)).toEqual([]);
   });
 });
 
