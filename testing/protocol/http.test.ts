@@ -1,4 +1,8 @@
 /** Protocol section 8: HTTP on the same port. */
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
+import { connect } from 'node:net';
+import { json } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
 import type { Frame } from '../harness/peer.ts';
 import { type Answer, event, get_job, hub_under_test, submit, unique } from './hub_under_test.ts';
@@ -173,6 +177,35 @@ describe.skipIf(hub.skip).concurrent('POST and PUT /jobs', () => {
     const filler = 'x'.repeat(client.welcome.limits.max_params_bytes + 1);
     const answer = await hub.http('POST', '/jobs', { body: { job_type: unique('t'), params: { filler } } });
     expect_error(answer, 413, 'payload_too_large');
+  });
+});
+
+describe.skipIf(hub.skip)('a body far too large', () => {
+  test('is answered 413 all the same', async () => {
+    const sent = request(new URL('/jobs', hub.url), { method: 'POST', agent: false });
+    sent.end(Buffer.alloc(30 * 1024 * 1024, 'x'));
+    const [response] = (await once(sent, 'response')) as [IncomingMessage];
+    expect(response.statusCode).toBe(413);
+    expect(await json(response)).toMatchObject({ error: { code: 'payload_too_large' } });
+  });
+
+  test('is not read for ever', async () => {
+    const socket = connect(hub.port, new URL(hub.url).hostname);
+    const ended = new Promise(resolve => socket.on('close', resolve));
+    socket.on('error', () => {
+      // It is cut while it sends.
+    });
+    let answer = '';
+    socket.on('data', data => (answer += String(data)));
+    socket.write('POST /jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n');
+    const chunk = Buffer.from(`10000\r\n${'x'.repeat(0x10000)}\r\n`);
+    const send = () => {
+      while (!socket.destroyed && socket.write(chunk));
+    };
+    socket.on('drain', send);
+    send();
+    await ended;
+    expect(answer).toMatch(/^HTTP\/1\.1 413 /);
   });
 });
 

@@ -39,6 +39,9 @@ const SECURITY = {
   'Cache-Control': 'no-store',
 };
 const PREFLIGHT_S = 600;
+/** So much of a refused body is read on and dropped, for so long at most. */
+const DROPPED_BYTES_MAX = 64 * 1024 * 1024;
+const DROPPED_MS_MAX = 10_000;
 
 /** Finds the route of a request, and turns what it throws into an answer. */
 export class HttpRouter {
@@ -62,6 +65,7 @@ export class HttpRouter {
       const body = errorBody(error, this.#log);
       const status = error instanceof HubError ? error.http : 500;
       if (response.headersSent) return void response.end();
+      if (status === 413 && !request.complete) return refuseRest(request, response, { error: body });
       sendJson(response, status, { error: body }, retryAfter(status, body.details));
     });
   }
@@ -180,7 +184,7 @@ function matchPath(route: string[], path: string[]): Record<string, string> | nu
 async function readBody(request: IncomingMessage, most: number, fallback?: string): Promise<Source> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of request) {
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     bytes += (chunk as Buffer).length;
     if (bytes > most) throw new HubError('payload_too_large', `the body is larger than ${most} bytes`);
     chunks.push(chunk as Buffer);
@@ -198,6 +202,28 @@ async function readBody(request: IncomingMessage, most: number, fallback?: strin
   return { body: body as Record<string, unknown>, text: new ObjectText(text) };
 }
 
+/**
+ * Answers a body too large before all of it is there. What still comes is read and dropped for a while: many clients read
+ * no answer before they have sent everything, and a socket closed on unread bytes is reset, and the answer lost.
+ */
+function refuseRest(request: IncomingMessage, response: ServerResponse, body: object): void {
+  const text = JSON.stringify(body);
+  writeHead(response, 413, text, { Connection: 'close' });
+  response.write(text);
+  const end = () => {
+    clearTimeout(timer);
+    response.end();
+  };
+  const timer = setTimeout(end, DROPPED_MS_MAX);
+  let bytes = 0;
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > DROPPED_BYTES_MAX) end();
+  });
+  request.on('end', end);
+  request.on('close', end);
+}
+
 function sendJson(
   response: ServerResponse,
   status: number,
@@ -206,13 +232,22 @@ function sendJson(
 ): void {
   if (response.destroyed || response.headersSent) return;
   const text = typeof body === 'string' ? body : JSON.stringify(body);
+  writeHead(response, status, text, headers);
+  response.end(text);
+}
+
+function writeHead(
+  response: ServerResponse,
+  status: number,
+  text: string,
+  headers: Record<string, string>,
+): void {
   response.writeHead(status, {
     ...SECURITY,
     'Content-Type': 'application/json',
     'Content-Length': Buffer.byteLength(text),
     ...headers,
   });
-  response.end(text);
 }
 
 function retryAfter(status: number, details: unknown): Record<string, string> {
