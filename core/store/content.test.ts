@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { Submission } from '../messages/job.ts';
+import { ObjectText } from '../messages/object_text.ts';
 import { canonicalRequirements, contentOf, sameContent } from './content.ts';
 
 const content = (job: object) => contentOf(Submission.parse({ job_type: 'image', params: {}, ...job }));
+const fingerprintOf = (job: object) => content(job).constants[1];
 
 describe('content', () => {
   it.each([
@@ -12,6 +14,7 @@ describe('content', () => {
     ['unknown fields', {}, { colour: 'red' }],
   ])('is the same whatever %s', (_what, one, other) => {
     expect(sameContent(content(one).body, content(other).body)).toBe(true);
+    expect(fingerprintOf(one)).toBe(fingerprintOf(other));
   });
 
   it.each([
@@ -24,6 +27,16 @@ describe('content', () => {
     ['a delay', { delay_ms: 1 }, { delay_ms: 2 }],
   ])('differs by %s', (_what, one, other) => {
     expect(sameContent(content(one).body, content(other).body)).toBe(false);
+    expect(fingerprintOf(one)).not.toBe(fingerprintOf(other));
+  });
+
+  it('is the same however its text is written', () => {
+    const text = (params: string) => {
+      const body = `{"job_type":"image","params":${params}}`;
+      return contentOf(Submission.parse(JSON.parse(body)), {}, new ObjectText(body)).constants[1];
+    };
+    expect(text('{ "b": [1.0, 2], "a": "x" }')).toBe(text('{"a":"x","b":[1,2]}'));
+    expect(text('{"a":"x","b":[1,2]}')).not.toBe(text('{"a":"x","b":[2,1]}'));
   });
 
   it('keeps a key called __proto__', () => {

@@ -6,7 +6,7 @@ import type { ObjectText } from '../messages/object_text.ts';
 import { BREAK, submissionText, USUAL_SETTINGS } from './bodies.ts';
 import { type Constants, constantsOf } from './records.ts';
 
-/** What Redis is given of a submission. Equal texts are equal content; other texts may be so too, with keys in another order. */
+/** What Redis is given of a submission. Equal bodies are equal content; others may be so too, with keys in another order. */
 export interface Content {
   /** Members that a worker is sent, then those that it is not: see lua/lib/job.lua. */
   body: string;
@@ -39,10 +39,17 @@ export function canonicalRequirements(requirements: Requirements | undefined): s
   return canonicalJson(canonical, 'requirements');
 }
 
-/** What a tombstone keeps of the content: enough to tell a repeat from another job under the same id. */
-const fingerprint = (text: string) => hash('sha1', text, 'base64url').slice(0, FINGERPRINT_CHARS);
 /** 96 bits. */
 const FINGERPRINT_CHARS = 16;
+
+/**
+ * What a tombstone keeps of the content: enough to tell a repeat from another job under the same id. Of equal JSON values
+ * it is the same, however they are written.
+ */
+function fingerprint(job: Submission, settings: string): string {
+  const said = canonicalJson([job.params, job.metadata ?? null, job.requirements ?? null], 'params');
+  return hash('sha1', `${job.job_type} ${settings} ${said}`, 'base64url').slice(0, FINGERPRINT_CHARS);
+}
 
 /** 96 bits name a waiting line: a clash would need 2^48 of them. */
 const SIGNATURE_BYTES = 12;
@@ -79,16 +86,19 @@ export function contentOf(
   const requirements = canonicalRequirements(job.requirements);
   const metadata = job.metadata === undefined ? 'null' : written('metadata');
   const definition = `["${job.job_type}",${requirements}]`;
-  const settings = `"max_attempts":${job.max_attempts},"run_timeout_ms":${job.run_timeout_ms ?? null},"metadata":${metadata}`;
+  const limits = `"max_attempts":${job.max_attempts},"run_timeout_ms":${job.run_timeout_ms ?? null}`;
+  const settings = `${limits},"metadata":${metadata}`;
   const own = settings === USUAL_SETTINGS ? '' : `${settings},`;
-  const rest = others(job);
+  const rarer = rarerOf(job);
+  const wishes = job.requirements && `"requirements":${jsonText(job.requirements, 'requirements')}`;
+  const rest = [wishes, rarer].filter(Boolean).join(',');
   const body = `${own}"job_type":"${job.job_type}","params":${params}${rest === '' ? '' : BREAK + rest}`;
   return {
     body,
     params_bytes: Buffer.byteLength(params),
     signature: signatureOf(definition),
     definition,
-    constants: constantsOf(job, { ...more, fp: fingerprint(body) }),
+    constants: constantsOf(job, { ...more, fp: fingerprint(job, `${limits} ${rarer}`) }),
     run_at:
       job.delay_ms !== undefined ? `+${job.delay_ms}` : job.run_at !== undefined ? String(job.run_at) : '',
   };
@@ -97,10 +107,10 @@ export function contentOf(
 const member = (name: string, json: string | number | undefined) =>
   json === undefined ? '' : `,"${name}":${json}`;
 
-function others(job: Submission): string {
-  const { requirements, priority, backoff_ms } = job;
+/** The settings that are not their defaults, as members. */
+function rarerOf(job: Submission): string {
+  const { priority, backoff_ms } = job;
   const members =
-    member('requirements', requirements && jsonText(requirements, 'requirements')) +
     member('priority', priority === 0 ? undefined : priority) +
     member('backoff_ms', backoff_ms === BACKOFF_MS_DEFAULT ? undefined : backoff_ms) +
     member('delay_ms', job.delay_ms) +
