@@ -7,7 +7,6 @@ import { Dispatcher } from './dispatcher.ts';
 class FakeStore {
   readonly answers: ((known: Map<string, string>) => void)[] = [];
   readonly signatures = () => new Promise<Map<string, string>>(resolve => this.answers.push(resolve));
-  readonly onWake = () => {};
   readonly onUp = () => {};
 }
 

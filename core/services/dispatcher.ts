@@ -19,10 +19,11 @@ interface SlotClass {
 
 /** How often idle slots look by themselves: hints of other hubs can be lost. */
 const SWEEP_MS = 1000;
-/** How often a hub reads which signatures there are: the hint of a new one can be lost as well. */
+/** How often a hub reads which signatures there are and how they are matched: hints of new ones can be lost as well. */
 const LEARN_MS = 10_000;
 const REJECT_MS = 1000;
 const REJECT_MS_MAX = 60_000;
+const NONE: ReadonlySet<string> = new Set();
 
 /**
  * Finds work for the idle slots of this hub's machines: pushes each job to one chosen slot.
@@ -59,14 +60,13 @@ export class Dispatcher {
     this.#log = log;
     this.#onJob = onJob;
     this.#onFenced = onFenced;
-    store.onWake(signature => this.wake(signature));
     store.onUp(() => void this.#refresh());
   }
 
   async start(): Promise<void> {
     await this.#learnAll();
     this.#sweep = setInterval(() => this.#look(), SWEEP_MS);
-    this.#relearn = setInterval(() => void this.#learnAll(), LEARN_MS);
+    this.#relearn = setInterval(() => void this.#reconcile(), LEARN_MS);
   }
 
   stop(): void {
@@ -243,14 +243,31 @@ export class Dispatcher {
 
   /** Redis was away: it may have forgotten, and hints may have been missed. */
   async #refresh(): Promise<void> {
-    await this.#learnAll();
-    for (const of of this.#classes.values()) {
-      const fitting = [...this.#takers]
-        .filter(([, takers]) => takers.includes(of))
-        .map(([signature]) => signature);
-      this.#tellFit(of, fitting);
-    }
+    await this.#reconcile();
     this.#look();
+  }
+
+  /**
+   * Tells Redis what it should hold of this hub's classes and does not. A signature that was forgotten and is back looks
+   * like one that never left; only what Redis holds says that it must be matched again. One class after the other: in
+   * all they may be large.
+   */
+  async #reconcile(): Promise<void> {
+    await this.#learnAll();
+    for (const of of [...this.#classes.values()]) {
+      const held = await this.#store.fitting(of.id).catch((error: Error) => this.#trouble(error));
+      if (!held) return;
+      const missing = this.#fitting(of, held);
+      if (missing.length > 0) this.#tellFit(of, missing);
+    }
+  }
+
+  /** The known signatures that a class can run, but for some. */
+  #fitting(of: SlotClass, but: ReadonlySet<string> = NONE): string[] {
+    const needs = [...this.#needs].filter(
+      ([signature, need]) => !but.has(signature) && of.fits(signature, need),
+    );
+    return needs.map(([signature]) => signature);
   }
 
   #look(): void {
@@ -299,13 +316,9 @@ export class Dispatcher {
         return;
       case 'fenced':
         return this.#onFenced(slot);
-      case 'class': {
-        const fitting = [...this.#needs]
-          .filter(([signature, need]) => of.fits(signature, need))
-          .map(([signature]) => signature);
-        this.#tellFit(of, fitting);
+      case 'class':
+        this.#tellFit(of, this.#fitting(of));
         return this.settle(slot);
-      }
       case 'none':
         of.maybe = of.wakes !== wakes;
         return this.settle(slot);

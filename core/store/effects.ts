@@ -16,11 +16,11 @@ export interface JobEvent {
 /** What a script made happen beside its reply; texts of lua/lib/emit.lua. */
 export type Effect =
   | { kind: 'event'; event: JobEvent }
-  /** A queue got a job. */
+  /** A queue somewhere got a job, or was paused or resumed. */
   | { kind: 'wake'; signature: string }
   /** A delayed job is due at this time (ms). */
   | { kind: 'due'; at: number }
-  /** A signature nobody knew. */
+  /** A signature Redis had not known, or no more: hubs that know it from before must match it again. */
   | { kind: 'signature'; signature: string }
   /** The worker must stop a job. */
   | { kind: 'cancel'; ref: string; worker_id: string; lease_id: string; reason: string; grace_ms: number }

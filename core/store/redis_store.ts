@@ -84,7 +84,6 @@ export class RedisStore implements Store {
   /** Starts by lease that Redis has not answered yet. */
   readonly #starts = new Map<string, object>();
   readonly #effects: ((effect: Effect) => void)[] = [];
-  readonly #wakes: ((signature: string) => void)[] = [];
   /** Why Redis refuses new work, as it last said. */
   #refusal: string | null = null;
   /** When it was asked, while it has not answered. */
@@ -199,10 +198,6 @@ export class RedisStore implements Store {
     this.#bodies.clear();
   }
 
-  onWake(listener: (signature: string) => void): void {
-    this.#wakes.push(listener);
-  }
-
   submit(
     job_id: string,
     content: Content,
@@ -270,6 +265,10 @@ export class RedisStore implements Store {
           }),
       ),
     );
+  }
+
+  async fitting(class_id: string): Promise<Set<string>> {
+    return new Set((await this.#link.call('SMEMBERS', key('fit', class_id))) as string[]);
   }
 
   report(report: Report, done: Done<'ok' | 'stale' | number>): void {
@@ -572,10 +571,11 @@ export class RedisStore implements Store {
 
   #applyAll(effects: string, resultOf?: ResultOf): void {
     if (effects === '') return;
-    for (const text of effects.split(EFFECT_END)) {
-      const effect = parseEffect(text, resultOf);
-      for (const listener of this.#effects) listener(effect);
-    }
+    for (const text of effects.split(EFFECT_END)) this.#tell(parseEffect(text, resultOf));
+  }
+
+  #tell(effect: Effect): void {
+    for (const listener of this.#effects) listener(effect);
   }
 
   #heard(channel: string, text: string): void {
@@ -583,9 +583,8 @@ export class RedisStore implements Store {
       this.#applyAll(text);
       return;
     }
-    const [from, signature] = text.split(' ') as [string, string];
-    if (from === this.hub_id) return;
-    for (const listener of this.#wakes) listener(signature);
+    const [from, signature, fresh] = text.split(' ') as [string, string, 'new'?];
+    if (from !== this.hub_id) this.#tell({ kind: fresh ? 'signature' : 'wake', signature });
   }
 }
 

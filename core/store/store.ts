@@ -177,8 +177,6 @@ export interface Store {
   onDown(listener: (why: string) => void): void;
   /** Another server process answers than before, perhaps with older data. Told before `onUp`. */
   onChanged(listener: () => void): void;
-  /** A queue somewhere got a job, or something was paused or resumed. */
-  onWake(listener: (signature: string) => void): void;
 
   /**
    * Accepts a job. Redis holds it when this is answered; the same content under the same id makes nothing new.
@@ -196,6 +194,8 @@ export interface Store {
   claim(slot: SlotAddress, done: Done<Claimed>): void;
   /** Makes a class of slots known, and which signatures it can run. */
   fit(class_id: string, signatures: string[]): Promise<void>;
+  /** The signatures of which Redis holds that a class can run them. */
+  fitting(class_id: string): Promise<Set<string>>;
   /** Notes a sign of work; `stale` if the lease is not the present one. Of outputs: the next index wanted. */
   report(report: Report, done: Done<'ok' | 'stale' | number>): void;
   /** Ends a lease as its worker says, if it is the present one. A repeat gets the same answer. */

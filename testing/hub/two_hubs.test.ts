@@ -1,6 +1,9 @@
 /** Two hubs on one Redis are one system: whoever is connected to either sees and does the same. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readConfig } from '../../core/config.ts';
 import { HubApi, type JobEvent as HttpEvent } from '../../core/cli/http.ts';
+import { type NewJob, RedisService } from '../../core/store/redis_service.ts';
+import { RedisStore } from '../../core/store/redis_store.ts';
 import type { HubProcess } from '../harness/processes.ts';
 import { all, byHand, ears, Fleet, inGoodOrder, types, until } from '../harness/fleet.ts';
 
@@ -76,6 +79,42 @@ describe('a job submitted at one hub', () => {
     const asked_at = performance.now();
     await (await client.submit({ job_type: 'quick', params: {} })).result();
     expect(performance.now() - asked_at).toBeLessThan(1000);
+  });
+});
+
+describe('a queue that was forgotten and gets a job again', () => {
+  /** What each hub does once a minute. */
+  async function forgetEmptyQueues(): Promise<void> {
+    const store = new RedisStore(readConfig({ REDIS_URL: fleet.redis.url }), { shares_layout: false });
+    await store.open();
+    await store.purgeSignatures();
+    store.close();
+  }
+
+  test.each([
+    ['submitted at the other', (job: NewJob) => fleet.client({ url: a.wsUrl }).submit(job)],
+    [
+      'added by an application',
+      async (job: NewJob) => {
+        const service = new RedisService({ url: fleet.redis.url });
+        await service.addJob(job);
+        await service.close();
+      },
+    ],
+  ])('is known anew to the hub that knew it before, when the job is %s', async (how, submit) => {
+    const job_type = how.replaceAll(' ', '-');
+    const ran: string[] = [];
+    await fleet.machine({
+      machine_id: `m-${job_type}`,
+      url: b.wsUrl,
+      handler: { [job_type]: ({ job_id }) => ran.push(job_id) },
+    });
+    for (const job_id of [`${job_type}-1`, `${job_type}-2`]) {
+      await submit({ job_id, job_type, params: {} });
+      await until(`${job_id} to end`, async () => (await apiB.job(job_id)).status === 'completed', 5000);
+      await forgetEmptyQueues();
+    }
+    expect(ran).toHaveLength(2);
   });
 });
 

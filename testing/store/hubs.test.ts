@@ -1,19 +1,40 @@
 /** What the store promises several hubs on one Redis. */
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import type { Connection } from '../../core/connections/connection.ts';
+import { makeLog } from '../../core/log.ts';
+import { Dispatcher } from '../../core/services/dispatcher.ts';
+import { Slot } from '../../core/services/slot.ts';
+import { refOf } from '../../core/store/keys.ts';
 import type { RedisStore } from '../../core/store/redis_store.ts';
 import type { Effect } from '../../core/store/store.ts';
-import { claimJob, freshStores, GRACE_MS, type Job } from './fresh_stores.ts';
-import { claim, finish, machine, SIGNATURE, slot, submit } from './operations.ts';
+import { claimJob, freshStores, GRACE_MS, type Job, key } from './fresh_stores.ts';
+import { claim, CONNECTION, finish, machine, SIGNATURE, slot, submit } from './operations.ts';
 
 const { openStore, redis } = await freshStores();
+
+/** A slot of a machine that can run everything, as the hub that has the machine keeps it. */
+function idleSlot(): Slot {
+  const machine = {
+    machine_id: 'm',
+    connection: undefined as unknown as Connection,
+    fence: CONNECTION,
+    slots: new Map(),
+    leased: new Map(),
+    version: null,
+    connected_at: 0,
+    registered_at: 0,
+    attaching: undefined,
+    gone: false,
+  };
+  const profile = { job_types: ['*'], gpu_name: null, vram_mb: null, models: [], labels: {} };
+  return new Slot(machine, { index: 0 }, profile, 0);
+}
 
 describe('several hubs on one Redis', () => {
   const watching = (store: RedisStore) => {
     const effects: Effect[] = [];
-    const wakes: string[] = [];
     store.onEffect(effect => effects.push(effect));
-    store.onWake(signature => wakes.push(signature));
-    return { effects, wakes };
+    return { effects };
   };
 
   async function twoHubs() {
@@ -27,8 +48,57 @@ describe('several hubs on one Redis', () => {
     const { one, two } = await twoHubs();
     const [here, there] = [watching(one), watching(two)];
     await submit(one, 'a');
-    await vi.waitFor(() => expect(there.wakes).toEqual([SIGNATURE]));
-    expect(here.wakes).toEqual([]);
+    await submit(one, 'b');
+    const hints = ['signature', 'wake'].map(kind => ({ kind, signature: SIGNATURE }));
+    await vi.waitFor(() => expect(there.effects).toEqual(hints));
+    // It claims by itself what it accepts.
+    expect(here.effects).toEqual(hints.slice(0, 1));
+  });
+
+  test('a signature that was forgotten and is back is new to both, also when its job is delayed', async () => {
+    const { one, two } = await twoHubs();
+    await machine(one);
+    await submit(one, 'a');
+    await finish(one, await claimJob(one), 'completed');
+    await one.purgeSignatures();
+    const heard = [one, two].map(store => watching(store).effects);
+    await submit(one, 'b', { delay_ms: 60_000 });
+    for (const effects of heard)
+      await vi.waitFor(() => expect(effects).toContainEqual({ kind: 'signature', signature: SIGNATURE }));
+  });
+
+  test('a hub that did not hear that a signature was forgotten and is back finds it again by itself', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const one = await openStore({}, { hub_id: 'h_one', test_clock: true });
+    const two = await openStore({}, { hub_id: 'h_two', test_clock: true });
+    const jobs: string[] = [];
+    const dispatcher = new Dispatcher(
+      two,
+      makeLog('silent'),
+      (slot, job) => {
+        jobs.push(job.ref);
+        finish(two, job, 'completed').then(() => dispatcher.settle(slot));
+      },
+      () => {},
+    );
+    await dispatcher.start();
+    onTestFinished(() => dispatcher.stop());
+    await two.register('m', CONNECTION, [0], []);
+    dispatcher.add(idleSlot());
+    // No hub has said that it lives, so nobody is told of anything.
+    await submit(one, 'a');
+    await vi.waitFor(() => {
+      vi.advanceTimersByTime(10_000);
+      expect(jobs).toEqual([refOf('a')]);
+    });
+    await vi.waitFor(async () => expect(await redis.exists(key('unfinished'))).toBe(0));
+    await one.purgeSignatures();
+    await submit(one, 'b');
+    await vi.waitFor(() => {
+      vi.advanceTimersByTime(10_000);
+      expect(jobs).toEqual([refOf('a'), refOf('b')]);
+    });
   });
 
   test('events of a job reach the hub that watches it, whichever runs the script', async () => {

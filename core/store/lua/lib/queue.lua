@@ -96,10 +96,20 @@ local function schedule(ref, job, at)
   effects[#effects + 1] = 'due\n' .. digits(at)
 end
 
--- Hubs with idle slots hear of queues that got a job; the one that runs the script hears by its effects.
+-- Signatures that Redis had not known before this call. Hubs may know one from before it was forgotten here, and then
+-- believe that their classes are matched with it.
+local fresh = {}
+
+-- Hubs with idle slots hear of queues that got a job, and of every fresh signature, which they match (again); the one that
+-- runs the script hears by its effects. Hubs of before read the first two words alone.
 local function wake_others()
   for signature in pairs(woken) do
-    redis.call('PUBLISH', K.wake, ME .. ' ' .. signature)
+    if not fresh[signature] then
+      redis.call('PUBLISH', K.wake, ME .. ' ' .. signature)
+    end
+  end
+  for signature in pairs(fresh) do
+    redis.call('PUBLISH', K.wake, ME .. ' ' .. signature .. ' new')
   end
 end
 
@@ -111,7 +121,7 @@ local function finish_script(reply)
   save_counts()
   tell_others()
   -- An application may submit without a hub of its own; a lone hub has nobody else to wake.
-  if next(woken) and (string.sub(ME, 1, 2) ~= 'h_' or redis.call('ZCARD', K.hubs) > 1) then
+  if (next(woken) or next(fresh)) and (string.sub(ME, 1, 2) ~= 'h_' or redis.call('ZCARD', K.hubs) > 1) then
     wake_others()
   end
   return { reply, effects_text() }

@@ -36,6 +36,7 @@ local function know_signature(signature, definition)
   end
   redis.call('HSET', K.signatures, signature, definition)
   effects[#effects + 1] = 'signature\n' .. signature
+  fresh[signature] = true
   known[signature] = true
   return true
 end
