@@ -38,8 +38,8 @@ interface Kept {
  * The bodies of jobs that this hub has accepted a moment ago: most are claimed by the same hub soon, and then need not
  * come back through a script (worth 9 % of the time of Redis in a flood).
  *
- * The record of a job names the hub that keeps its body, and only one whose submission made that record may keep it; so
- * what is kept under a ref is what Redis holds.
+ * The record of a job names the hub that keeps its body, and only one whose submission made that record, or may have, may
+ * keep it; so what is kept under a ref is what Redis holds if the record names this hub.
  */
 export class Bodies {
   readonly #kept = new Map<string, Kept>();

@@ -14,7 +14,7 @@ import { checkLayout } from './layout.ts';
 import { keyOf, type KeyName, refOf } from './keys.ts';
 import { listJobs, readJobs } from './listing.ts';
 import { LETTER_OF, LETTERS, type Letter, queuedAt, type RawJob, StoredJob } from './records.ts';
-import { RedisLink } from './redis_link.ts';
+import { nothingStored, RedisLink } from './redis_link.ts';
 import { loadScripts } from './scripts.ts';
 import type {
   Beat,
@@ -212,8 +212,9 @@ export class RedisStore implements Store {
     const kept = run_at === '' && this.#shares_layout && this.#bodies.keep(ref, body);
     const args = [ref, body, signature, definition, level, run_at, kept ? 1 : 0, ...constants];
     const answered = (error: Error | null, reply: SubmitReply, seq: string) => {
-      const isNew = !error && (typeof reply !== 'object' || reply[0] === 'new');
-      if (kept && !isNew) this.#bodies.take(ref);
+      // In doubt Redis may hold it, or do so yet, under this hub's mark: then nothing else may be kept in its place.
+      const refused = error ? nothingStored(error) : typeof reply === 'object' && reply[0] !== 'new';
+      if (kept && refused) this.#bodies.take(ref);
       if (error) return done(error, reply as never);
       if (typeof reply !== 'object') return done(null, queuedNow(Number(seq), Number(reply)));
       if (reply[0] !== 'differs') return done(null, toSubmitted(reply));
@@ -247,7 +248,7 @@ export class RedisStore implements Store {
         });
       const body = sent ?? kept;
       if (body !== undefined) return tell(body);
-      // Whether it was stored was in doubt, so it was not kept after all.
+      // It is kept no longer, or by another hub of the same mark.
       this.#link
         .call('HGET', key('bodies'), ref)
         .then(found => tell(found as string))

@@ -1,6 +1,9 @@
 /** What the store promises where Redis is full, forgetful or silent. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { readConfig } from '../../core/config.ts';
 import { HubError } from '../../core/errors.ts';
+import { RedisStore } from '../../core/store/redis_store.ts';
+import { testRedis } from '../harness/redis.ts';
 import { claimJob, ENDED, freshStores, LEASE_MS } from './fresh_stores.ts';
 import { claim, CONNECTION, finish, machine, report, slot, submit } from './operations.ts';
 
@@ -53,6 +56,30 @@ describe('Redis in trouble', () => {
     expect(await store.watch(['a'], 'all')).toHaveLength(1);
     await redis.script('FLUSH');
     expect(await finish(store, job, 'completed')).toMatchObject({ accepted: true });
+  });
+
+  test('a worker is sent what Redis holds, not what came under the same id while that was in doubt', async () => {
+    await using silent = await testRedis();
+    const config = readConfig({ REDIS_URL: silent.url, REDIS_COMMAND_TIMEOUT_MS: '1000' });
+    const store = new RedisStore(config);
+    await store.open();
+    onTestFinished(() => store.close());
+    await submit(store, 'waits for ever', { delay_ms: 3_600_000 });
+    await machine(store);
+    await silent.server.kill('SIGSTOP');
+    const doubtful = await submit(store, 'x', { params: { n: 1 } }).catch((error: unknown) => error);
+    const second = submit(store, 'x', { params: { n: 2 } });
+    const claimed = claim(store, slot());
+    // What machines ask goes ahead of new jobs.
+    const renewed = store.renew('m', CONNECTION, []);
+    await silent.server.kill('SIGCONT');
+    expect(doubtful).toMatchObject({ details: { outcome: 'unknown' } });
+    expect(await claimed).toMatchObject({
+      outcome: 'job',
+      body: expect.stringContaining('"params":{"n":1}'),
+    });
+    expect(await second).toEqual({ outcome: 'conflict' });
+    await renewed;
   });
 
   test('after a silence of the reaper leases get one lease more', async () => {
