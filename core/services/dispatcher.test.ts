@@ -34,7 +34,7 @@ test('a signature learnt while the list of all was on its way is not forgotten f
   const store = new FakeStore();
   await started(store);
   dispatcher.wake(OTHER); // nobody told of it: the list is read
-  dispatcher.submitted(SIGNATURE, DEFINITION);
+  dispatcher.accepted(SIGNATURE, DEFINITION);
   store.answers.shift()?.(new Map([[OTHER, DEFINITION]]));
   await settled();
   expect(dispatcher.typeOf(SIGNATURE)).toBe('image');
@@ -44,7 +44,7 @@ test('a signature learnt while the list of all was on its way is not forgotten f
 test('nor is one that Redis introduced meanwhile', async () => {
   const store = new FakeStore();
   await started(store);
-  dispatcher.submitted(SIGNATURE, DEFINITION);
+  dispatcher.accepted(SIGNATURE, DEFINITION);
   dispatcher.wake(OTHER);
   dispatcher.introduce(SIGNATURE);
   store.answers.shift()?.(new Map());
@@ -55,7 +55,7 @@ test('nor is one that Redis introduced meanwhile', async () => {
 test('one that Redis no longer has is forgotten', async () => {
   const store = new FakeStore();
   await started(store);
-  dispatcher.submitted(SIGNATURE, DEFINITION);
+  dispatcher.accepted(SIGNATURE, DEFINITION);
   dispatcher.wake(OTHER);
   store.answers.shift()?.(new Map());
   await settled();

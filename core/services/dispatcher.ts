@@ -129,14 +129,20 @@ export class Dispatcher {
   }
 
   /** A job was sent to Redis in this turn: claim it with the next script call, if an idle slot fits. */
-  submitted(signature: string, definition: string): void {
-    if (!this.#needs.has(signature)) this.#learn(signature, definition);
+  submitted(signature: string): void {
     for (const of of this.#takers.get(signature) ?? []) {
       of.wakes += 1;
       of.maybe = true;
       const [slot] = of.idle;
       if (slot !== undefined) return this.#claim(of, slot);
     }
+  }
+
+  /** Redis took a job. A signature that is new here is matched only now: what Redis refuses must leave nothing behind. */
+  accepted(signature: string, definition: string): void {
+    if (this.#needs.has(signature)) return;
+    this.#learn(signature, definition);
+    this.submitted(signature);
   }
 
   /** A queue got a job, here or on another hub. */

@@ -121,14 +121,17 @@ export class Jobs {
         done(fault);
         return this.#release(watch, by, null);
       }
-      if (submitted.outcome === 'new') this.#measures.submitted();
+      if (submitted.outcome === 'new') {
+        this.#measures.submitted();
+        this.#dispatcher.accepted(content.signature, content.definition);
+      }
       const { status, seq, position, created_at } = submitted;
       const duplicate = submitted.outcome === 'duplicate';
       const accepted = { job_id, status, duplicate, seq, position, created_at };
       done(null, warnings.length > 0 ? { ...accepted, warnings } : accepted);
       this.#release(watch, by, duplicate && isFinished(status) ? null : level);
     };
-    const sent = () => this.#dispatcher.submitted(content.signature, content.definition);
+    const sent = () => this.#dispatcher.submitted(content.signature);
     this.#store.submit(job_id, content, level, answered, content.run_at === '' ? sent : undefined);
   }
 
