@@ -57,7 +57,7 @@ export const KEYS = {
   done: 'done:',
   /** HASH `<type> <state letter>` -> count. */
   counts: 'counts',
-  /** HASH `at`, `until`: when the reaper last ran, and until when it holds still. */
+  /** HASH `at`, `until`, `stops`: when the reaper last ran, and until when it leaves leases and their deadlines alone. */
   reaper: 'reaper',
 
   /** + machine. HASH `conn` (the fence), `s<i>` lease of slot i, `o<i>` an operator's drain. */

@@ -8,6 +8,7 @@ import { KEYS, type KeyName, shardTag } from './keys.ts';
 export type ScriptConfig = Pick<
   Config,
   | 'LEASE_MS'
+  | 'REAP_INTERVAL_MS'
   | 'CANCEL_GRACE_MS'
   | 'POISON_AFTER'
   | 'PRIORITY_AGING_MS'

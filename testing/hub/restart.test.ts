@@ -1,4 +1,5 @@
 /** Hubs, machines and clients that die and come back: nothing is lost, nothing runs twice. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { JobHandle } from '../../core/sdk/client.ts';
 import { startScript } from '../harness/processes.ts';
@@ -6,6 +7,7 @@ import { all, byHand, ears, Fleet, inGoodOrder, type Run, types, until } from '.
 
 const LEASE_MS = 1500;
 const REAP_INTERVAL_MS = 100;
+const PROGRESS_TIMEOUT_MS = 2000;
 /** From the death of a machine to its job on another one. */
 const TAKEN_OVER_WITHIN_MS = LEASE_MS + REAP_INTERVAL_MS + 2000;
 
@@ -69,6 +71,31 @@ describe('a hub that is killed', () => {
       return of?.completed === 25 && of;
     });
     expect(counts).toMatchObject({ failed: 0, queued: 0, active: 0 });
+  });
+
+  test('and is away for longer than a progress timeout: who was at work all the while goes on', async () => {
+    fleet = await Fleet.start({ LEASE_MS: '20000' });
+    const work = byHand();
+    await fleet.machine({ machine_id: 'busy', handler: { work: work.handler } });
+    const job = await fleet.client().submit({
+      job_type: 'work',
+      params: {},
+      progress_timeout_ms: PROGRESS_TIMEOUT_MS,
+      max_attempts: 1,
+    });
+    const run = await work.run(0);
+    const telling = setInterval(() => run.context.progress(Math.random()), PROGRESS_TIMEOUT_MS / 10);
+    fleet.hub.process.kill('SIGKILL');
+    await fleet.hub.process.exited;
+    await sleep(2 * PROGRESS_TIMEOUT_MS);
+    await fleet.restartHub();
+    // The reaper looks as often as statistics are told.
+    const monitor = await fleet.monitor();
+    await monitor.next(frame => frame.type === 'stats', { timeout_ms: 2 * PROGRESS_TIMEOUT_MS });
+    clearInterval(telling);
+    expect(run.context.signal.aborted).toBe(false);
+    run.complete('done');
+    expect(await job.result()).toBe('done');
   });
 
   test.each([

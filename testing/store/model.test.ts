@@ -46,6 +46,8 @@ describe.each([
     const config = readConfig({
       REDIS_URL: server.url,
       LEASE_MS: String(rules.lease * UNIT_MS),
+      // So that deadlines hold still when leases do.
+      REAP_INTERVAL_MS: String((rules.lease * UNIT_MS) / 2),
       CANCEL_GRACE_MS: String(rules.grace * UNIT_MS),
       POISON_AFTER: String(rules.poison_after),
       IDEMPOTENCY_MS: String(rules.idempotency * UNIT_MS),

@@ -601,7 +601,8 @@ export class Model {
   }
 
   reap(): void {
-    if (this.#mayExpire()) {
+    const may_expire = this.#mayExpire();
+    if (may_expire) {
       for (const job of this.jobs.values()) {
         const { lease } = job;
         if (lease?.state !== 'held' || lease.expires > this.now) continue;
@@ -609,13 +610,13 @@ export class Model {
         this.#lose(job, lease, 'ran_out');
       }
     }
-    for (const job of this.jobs.values()) this.#deadline(job);
+    for (const job of this.jobs.values()) this.#deadline(job, may_expire);
     const due = [...this.jobs.values()].filter(job => job.state === 'scheduled' && job.run_at <= this.now);
     due.sort((a, b) => a.told.run_at - b.told.run_at || (a.job_id < b.job_id ? -1 : 1));
     for (const job of due) this.#enqueue(job);
   }
 
-  /** After a silence of the reaper, or a jump of the clock, leases get one lease more: an outage is no mass expiry. */
+  /** After a silence of the reaper, or a jump of the clock, leases and their deadlines get one lease more. */
   #mayExpire(): boolean {
     const { at } = this.reaper;
     if (at !== null && this.now - at > this.rules.lease / 2) this.reaper.hold = this.now + this.rules.lease;
@@ -623,11 +624,14 @@ export class Model {
     return this.now >= this.reaper.hold;
   }
 
-  #deadline(job: Job): void {
+  /** @param judged may those of leases be judged? */
+  #deadline(job: Job, judged: boolean): void {
     const { lease } = job;
     if (hasEnded(job)) return;
     if (lease?.state !== 'held') {
       if (this.#startDeadline(job) <= this.now) this.#end(job, 'expired');
+    } else if (!judged) {
+      return;
     } else if (job.grace_ends !== null) {
       if (job.grace_ends > this.now) return;
       this.#markSlot(lease, 't');

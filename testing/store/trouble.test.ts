@@ -2,9 +2,11 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { readConfig } from '../../core/config.ts';
 import { HubError } from '../../core/errors.ts';
+import type { Submission } from '../../core/messages/job.ts';
 import { RedisStore } from '../../core/store/redis_store.ts';
 import { testRedis } from '../harness/redis.ts';
-import { claimJob, ENDED, freshStores, LEASE_MS } from './fresh_stores.ts';
+import { audit } from './audit.ts';
+import { claimJob, ENDED, freshStores, GRACE_MS, LEASE_MS } from './fresh_stores.ts';
 import { claim, CONNECTION, finish, machine, report, slot, submit } from './operations.ts';
 
 const { dump, openStore, passed, redis } = await freshStores();
@@ -96,5 +98,88 @@ describe('Redis in trouble', () => {
       await store.reap();
     }
     expect(await store.get('a')).toMatchObject({ status: 'queued' });
+  });
+});
+
+describe('deadlines, after a reaper was away for longer than it can be late', () => {
+  const AWAY_MS = 4000;
+  /** As often as a reaper looks. */
+  const STEP_MS = 1000;
+
+  /** A job at work, and a reaper that counts on from there. */
+  async function atWork(times: Partial<Submission>) {
+    const store = await openStore({}, { hub_id: 'h_test', test_clock: true });
+    await machine(store);
+    await submit(store, 'a', { max_attempts: 1, ...times });
+    const job = await claimJob(store);
+    const stops: string[] = [];
+    store.onEffect(effect => {
+      if (effect.kind === 'cancel') stops.push(effect.reason);
+    });
+    let now = 0;
+    const look = async (after_ms: number) => {
+      now += after_ms;
+      await passed(now);
+      await store.reap();
+    };
+    await look(0);
+    /** Looks as usual for so long, and renews the lease. */
+    const attend = async (ms: number) => {
+      for (let left = ms; left > 0; left -= STEP_MS) {
+        await store.renew('m', CONNECTION, [job]);
+        await look(STEP_MS);
+      }
+    };
+    return { store, job, stops, look, attend };
+  }
+
+  test('progress that could not be told meanwhile is waited for', async () => {
+    const { store, job, stops, look, attend } = await atWork({ progress_timeout_ms: 2000 });
+    await look(AWAY_MS);
+    await attend(LEASE_MS / 2);
+    await report(store, job, { kind: 'progress', progress: 0.5, data: '', message: '' });
+    await attend(1000);
+    expect(stops).toEqual([]);
+    await attend(LEASE_MS);
+    expect(stops).toEqual(['progress_timeout']);
+  });
+
+  test('a job that ended meanwhile is no timeout, one that goes on is stopped a lease later', async () => {
+    const { store, job, stops, look, attend } = await atWork({ run_timeout_ms: 2000 });
+    await look(AWAY_MS);
+    await attend(LEASE_MS - STEP_MS);
+    expect(stops).toEqual([]);
+    expect(await audit(redis)).toEqual([]);
+    await attend(STEP_MS);
+    expect(stops).toEqual(['timeout']);
+    expect(await finish(store, job, 'completed')).toMatchObject({ accepted: true });
+  });
+
+  test('a grace that ended meanwhile is a lease longer', async () => {
+    const { store, look, attend } = await atWork({});
+    await store.cancel('a', undefined);
+    await look(GRACE_MS + AWAY_MS);
+    await attend(LEASE_MS - STEP_MS);
+    expect(await store.get('a')).toMatchObject({ status: 'assigned' });
+    await attend(STEP_MS);
+    expect(await store.get('a')).toMatchObject({ status: 'cancelled' });
+  });
+
+  test('those of waiting jobs count as ever, behind any number of others', async () => {
+    const { store, look } = await atWork({ run_timeout_ms: 100 });
+    const slots = Array.from({ length: 250 }, (_, i) => i);
+    await machine(store, slots.length);
+    await Promise.all(slots.map(i => submit(store, `j${i}`, { run_timeout_ms: 100 })));
+    await Promise.all(slots.map(i => claim(store, slot(i))));
+    await submit(store, 'late', { start_timeout_ms: 2000 });
+    await look(AWAY_MS);
+    while ((await store.reap()).more);
+    expect(await store.get('late')).toMatchObject({ status: 'expired' });
+  });
+
+  test('a reaper that is a little late stops what it has to at once', async () => {
+    const { stops, look } = await atWork({ run_timeout_ms: 2000 });
+    await look(2500);
+    expect(stops).toEqual(['timeout']);
   });
 });

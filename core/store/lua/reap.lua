@@ -1,24 +1,35 @@
 #!lua flags=allow-oom
 --- @include "lib/lease"
 -- What time does by itself: leases run out, deadlines pass, delayed jobs are due. Any hub may run it at any time.
--- After a time without a reaper (all hubs or Redis were away, or the clock jumped) leases get one lease more first:
--- an outage is not a mass expiry.
+-- After a time without a reaper (all hubs or Redis were away, or the clock jumped) leases get one lease more first, and
+-- their deadlines as well: an outage is not a mass expiry, and whoever was at work must have a chance to say so. Leases
+-- are renewed well before they run out and bear a short absence; a deadline may fall into the shortest.
 --
 -- KEYS  the shard's tag
 -- ARGV  hub, jitter of back-offs, the most jobs of each kind
 -- REPLY {1 if there is more to do, ms when the next delayed job is due or 0, leases that ran out, refs of jobs that ended}
 local JITTER, MOST = tonumber(ARGV[2]), tonumber(ARGV[3])
+-- A busy hub looks so much later than it should, and is not away.
+local LATE = 2000
 
-local function may_expire()
-  local last = redis.call('HMGET', K.reaper, 'at', 'until')
-  local at, hold = tonumber(last[1] or now), tonumber(last[2] or 0)
-  if now < at or now - at > LEASE_MS / 2 then
+local last = redis.call('HMGET', K.reaper, 'at', 'until', 'stops')
+local looked = tonumber(last[1] or now)
+
+-- Until when nothing is judged of what this field stands for, as the reaper was away for longer than `absence`; 0 if it
+-- was not lately.
+local function still_until(absence, field, known)
+  local hold = tonumber(known or 0)
+  if now < looked or now - looked > absence then
     hold = now + LEASE_MS
-    redis.call('HSET', K.reaper, 'until', hold)
+    redis.call('HSET', K.reaper, field, hold)
   end
-  redis.call('HSET', K.reaper, 'at', now)
-  return now >= hold or hold > now + LEASE_MS
+  -- The clock went back since.
+  return hold <= now + LEASE_MS and hold or 0
 end
+
+local leases_still = still_until(LEASE_MS / 2, 'until', last[2])
+local stops_still = still_until(math.min(LEASE_MS / 2, REAP_INTERVAL_MS + LATE), 'stops', last[3])
+redis.call('HSET', K.reaper, 'at', now)
 
 local function due_of(key)
   return redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, MOST)
@@ -53,12 +64,15 @@ local function deadline(ref, job)
   local at = next_deadline(job)
   if not at or at > now then
     set_deadline(ref, job)
+  elseif job.ix ~= 'l' then
+    expire_job(ref, job)
+  elseif now < stops_still then
+    job.nb = stops_still
+    set_deadline(ref, job)
   elseif job.gr then
     end_grace(ref, job)
-  elseif job.ix == 'l' then
-    stop(ref, job)
   else
-    expire_job(ref, job)
+    stop(ref, job)
   end
 end
 
@@ -88,7 +102,7 @@ local function each(key, act)
   end
 end
 
-if may_expire() then
+if now >= leases_still then
   each(K.leases, expire)
 end
 each(K.deadlines, deadline)

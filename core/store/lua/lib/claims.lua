@@ -17,7 +17,7 @@ local function expire_if_due(ref, job)
 end
 
 -- A new lease begins with nothing of the one before.
-local OF_LEASE = 'aa ta pg pm pt si lo la lx tt lc oi ob ac gr sp'
+local OF_LEASE = 'aa ta pg pm pt si lo la lx tt lc oi ob ac gr nb sp'
 local function forget_lease(ref, job)
   if job.oi then
     redis.call('DEL', K.out .. ref)

@@ -27,7 +27,8 @@
 --      (a completed job has none of the three: its state says them)
 --   lc 1: a terminal message of this lease was refused with conflict
 --   si 1: the worker showed a sign of the lease before it started   sp why it is being stopped: timeout, progress_timeout
---   gr when the grace of a stop ends   ac last activity (progress timeouts only)   dl 1: it has an entry in deadlines
+--   gr when the grace of a stop ends   nb no deadline of the lease counts before: the reaper was away
+--   ac last activity (progress timeouts only)   dl 1: it has an entry in deadlines
 --   er last error, JSON   xc workers it crashed on   xn 1: the last crash was its worker's first
 --   pg pm pt progress, its message, when written   oi ob next output, bytes kept
 -- The states are scheduled, queued, assigned, processing, completed, failed, cancelled (x) and expired.
@@ -38,7 +39,7 @@ local HISTORY_MAX = 20
 
 local USUAL = 'sssssssssssssssssss'
 -- Of the rarer fields.
-local NUMBERS = 'ma bo so ro po ra cr aa ta la gr ac pt oi ob'
+local NUMBERS = 'ma bo so ro po ra cr aa ta la gr nb ac pt oi ob'
 
 -- ms of a seq.
 local function ms_text(seq)

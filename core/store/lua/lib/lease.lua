@@ -51,7 +51,7 @@ local function end_lease(job, how)
     job.lo = how
     job.la = now
   end
-  job.lx, job.sp, job.gr = nil, nil, nil
+  job.lx, job.sp, job.gr, job.nb = nil, nil, nil, nil
 end
 
 -- What is left of an ended job when it is trimmed, so that its id still runs only once for a while.

@@ -29,6 +29,9 @@ local function next_deadline(job)
   elseif job.so and job.at == '0' then
     by(math.max(tonumber(job.ca), job.ra or 0) + job.so)
   end
+  if at and job.ix == 'l' and job.nb then
+    at = math.max(at, job.nb)
+  end
   return at
 end
 
