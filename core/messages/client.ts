@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Count, JobId, JobType, Json, Name, Reason, Time, WorkerId } from './fields.ts';
+import { Count, counted, JobId, JobType, Json, listOf, Name, Reason, Time, WorkerId } from './fields.ts';
 import {
   EVENTS,
   eventFields,
@@ -18,7 +18,10 @@ export const WATCH_MAX = 1000;
 export const LIST_LIMIT_MAX = 500;
 const LIST_LIMIT_DEFAULT = 50;
 
-const jobIds = (most: number) => z.array(JobId).min(1).max(most);
+const jobIds = listOf(z.array(JobId).min(1), WATCH_MAX);
+/** Of jobs that are watched: more keys than those would say nothing. */
+const byJobId = <V extends z.ZodType>(values: V) =>
+  counted(z.record(z.string(), values), WATCH_MAX, 'entries');
 
 export const listFields = {
   status: StateFilter.optional(),
@@ -40,11 +43,9 @@ export const SubmitJob = request(
 );
 export const SubmitJobs = request('submit_jobs', 'Submit up to 1,000 jobs; each is checked by itself.', {
   // Checked one by one in the handler: one bad job does not spoil the batch.
-  jobs: z
-    .array(z.unknown())
-    .min(1)
-    .max(BATCH_MAX)
-    .meta({ items: { $ref: '#/components/schemas/Submission' } }),
+  jobs: listOf(z.array(z.unknown()).min(1), BATCH_MAX).meta({
+    items: { $ref: '#/components/schemas/Submission' },
+  }),
 });
 export const CancelJob = request(
   'cancel_job',
@@ -60,13 +61,13 @@ export const WatchJobs = request(
   'watch_jobs',
   'Watch jobs, replaying what happened after a seq or an output index.',
   {
-    job_ids: jobIds(WATCH_MAX),
-    after_seq: z.record(z.string(), Count).optional(),
-    after_output: z.record(z.string(), z.int().min(-1)).optional(),
+    job_ids: jobIds,
+    after_seq: byJobId(Count).optional(),
+    after_output: byJobId(z.int().min(-1)).optional(),
     previews: z.boolean().optional(),
   },
 );
-export const UnwatchJobs = request('unwatch_jobs', 'Stop watching jobs.', { job_ids: jobIds(WATCH_MAX) });
+export const UnwatchJobs = request('unwatch_jobs', 'Stop watching jobs.', { job_ids: jobIds });
 export const ExplainJob = request('explain_job', 'Why a job waits.', { job_id: JobId });
 export const GetStats = request('get_stats', 'The present statistics, at most 1 s old.', {});
 

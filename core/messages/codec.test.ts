@@ -136,7 +136,27 @@ describe.each(cases)('$tag from a $role', ({ role, tag, example, fields }) => {
       }
     }
   });
+
+  it('is refused by the count of a list or a map, before its entries are looked at', () => {
+    for (const { path, schema } of fields) {
+      for (const wrong of crowds(schema)) {
+        const error = refusalOf(role, withField(example, path, wrong));
+        const message = expect.stringMatching(/^5000 \w+, at most \d+ are taken$/);
+        expect(error.details, path.join('.')).toEqual([{ path: path.join('.'), message }]);
+      }
+    }
+  });
 });
+
+/** More entries than any list or map may have, none of them good. */
+function crowds(schema: JsonSchema): unknown[] {
+  const types = typesOf(schema);
+  const crowd = Array.from({ length: 5000 }, () => [[]]);
+  return [
+    ...(types.has('array') ? [crowd] : []),
+    ...(schema['additionalProperties'] === undefined ? [] : [{ ...crowd }]),
+  ];
+}
 
 /** Values just outside of the limits of a schema. */
 function beyond(schema: JsonSchema): unknown[] {
@@ -226,5 +246,24 @@ describe('a submission', () => {
     ]);
     expect(unknownFields({ ...job, requirements: null })).toEqual([]);
     expect(unknownFields(job)).toEqual([]);
+  });
+
+  it('is told 20 of its faults and of its unknown fields at most, and how many more there are', () => {
+    const bad = Object.fromEntries(Array.from({ length: 32 }, (_, i) => [`k${i}`, 1]));
+    const error = refusalOf('client', { type: 'submit_job', ...job, metadata: bad });
+    const details = error.details as { path: string; message: string }[];
+    expect(details).toHaveLength(20);
+    expect(details[0]?.path).toBe('metadata.k0');
+    expect(details.at(-1)).toEqual({ path: '', message: 'and 13 more faults' });
+    const warnings = unknownFields({ ...job, ...bad });
+    expect(warnings).toHaveLength(20);
+    expect(warnings.at(-1)).toBe('and 13 more unknown fields were ignored');
+  });
+
+  it('is told a name that it made up only as far as any good one goes', () => {
+    const name = 'k'.repeat(100_000);
+    const error = refusalOf('client', { type: 'submit_job', ...job, metadata: { [name]: 1 } });
+    expect(JSON.stringify([error.message, error.details]).length).toBeLessThan(1000);
+    expect(JSON.stringify(unknownFields({ ...job, [name]: 1 })).length).toBeLessThan(1000);
   });
 });

@@ -68,17 +68,29 @@ export function decode(role: Role, frame: Frame): { type: string; request_id?: s
 export function parse<T>(schema: z.ZodType<T>, value: unknown): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw invalidMessage(parsed.error.issues.map(toFault));
+  throw invalidMessage(faultsOf(parsed.error.issues));
+}
+
+/** An answer must not be larger than the question: of many faults the first are named. */
+const FAULTS_MAX = 20;
+const WARNINGS_MAX = 20;
+/** Names that were made up by a peer are cut: no good one is as long. */
+const PATH_MAX = 200;
+
+function faultsOf(issues: z.core.$ZodIssue[]): FieldFault[] {
+  if (issues.length <= FAULTS_MAX) return issues.map(toFault);
+  const more = issues.length - FAULTS_MAX + 1;
+  return [...issues.slice(0, FAULTS_MAX - 1).map(toFault), { path: '', message: `and ${more} more faults` }];
 }
 
 function toFault(issue: z.core.$ZodIssue): FieldFault {
-  return { path: issue.path.map(String).join('.'), message: issue.message };
+  return { path: issue.path.map(String).join('.').slice(0, PATH_MAX), message: issue.message };
 }
 
 const SUBMISSION_FIELDS = new Set([...Object.keys(submissionFields), 'type', 'request_id']);
 const REQUIREMENT_FIELDS = new Set(Object.keys(Requirements.shape));
 
-/** A sentence for each field of a submission that the hub does not know, nested ones too. */
+/** A sentence for each of the first fields of a submission that the hub does not know, nested ones too. */
 export function unknownFields(body: Record<string, unknown>): string[] {
   const unknown = Object.keys(body).filter(key => !SUBMISSION_FIELDS.has(key));
   const requirements = body['requirements'];
@@ -87,5 +99,9 @@ export function unknownFields(body: Record<string, unknown>): string[] {
       if (!REQUIREMENT_FIELDS.has(key)) unknown.push(`requirements.${key}`);
     }
   }
-  return unknown.map(path => `unknown field "${path}" was ignored`);
+  const warnings = unknown
+    .slice(0, unknown.length > WARNINGS_MAX ? WARNINGS_MAX - 1 : WARNINGS_MAX)
+    .map(path => `unknown field "${path.slice(0, PATH_MAX)}" was ignored`);
+  const more = unknown.length - warnings.length;
+  return more > 0 ? [...warnings, `and ${more} more unknown fields were ignored`] : warnings;
 }

@@ -16,6 +16,8 @@ const TIME_MS_MAX = 8.64e15;
 export const GPUS_MAX = 64;
 const LABELS_MAX = 64;
 const MODELS_MAX = 1024;
+/** Leases a machine may name: those of its GPUs, and many times as many old ones whose ends nobody has acknowledged. */
+export const RUNNING_MAX = 1000;
 
 const isPlainObject = (value: unknown) =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -51,42 +53,62 @@ export const JsonObject = z
 /** Required opaque JSON: zod takes an absent `unknown` for `undefined`, which would lose the field. */
 export const RequiredJson = z.unknown().refine(value => value !== undefined, 'is required');
 
-export const JobType = Name;
-export const JobTypes = z
-  .array(z.union([z.literal('*'), JobType]))
-  .min(1)
-  .max(1024);
-export const Models = z.array(Model).max(MODELS_MAX);
-const LabelValue = z.string().max(256);
+const countOf = (value: unknown) =>
+  Array.isArray(value) ? value.length : isPlainObject(value) ? Object.keys(value as object).length : 0;
 
-const atMost = (most: number, what: string) =>
-  [(value: object) => Object.keys(value).length <= most, `at most ${most} ${what}`] as const;
+/**
+ * Refuses a list or map by its count before its entries are looked at: zod walks all of them, and keeps each fault, before
+ * it compares the count. A frame of nonsense then costs little more than reading its JSON.
+ */
+export function counted<S extends z.ZodType>(schema: S, most: number, what: string) {
+  const checked = z.preprocess((value, context) => {
+    const count = countOf(value);
+    if (count > most) context.addIssue(`${count} ${what}, at most ${most} are taken`);
+    return value;
+  }, schema);
+  // Else zod would let it be absent, as a function might make something of nothing.
+  delete checked.def.in._zod.optin;
+  return checked;
+}
+
+/** A list of at most so many. */
+export const listOf = <I extends z.ZodType>(list: z.ZodArray<I>, most: number) =>
+  counted(list.max(most), most, 'entries');
 
 /** zod drops a key called __proto__ without a word; such a map is refused instead. */
-const mapOf = <V extends z.ZodType>(keys: z.ZodString, values: V) =>
-  z
-    .unknown()
-    .refine(value => !Object.hasOwn(Object(value), '__proto__'), 'the key __proto__ is not taken')
-    .pipe(z.record(keys, values));
+const mapOf = <V extends z.ZodType>(keys: z.ZodString, values: V, most: number, what: string) =>
+  counted(
+    z
+      .unknown()
+      .refine(value => !Object.hasOwn(Object(value), '__proto__'), 'the key __proto__ is not taken')
+      .pipe(z.record(keys, values)),
+    most,
+    what,
+  );
 const textMap = { type: 'object', additionalProperties: { type: 'string' } } as const;
 
-export const Labels = mapOf(Name, LabelValue)
-  .refine(...atMost(LABELS_MAX, 'labels'))
-  .meta(textMap);
+export const JobType = Name;
+export const JobTypes = listOf(z.array(z.union([z.literal('*'), JobType])).min(1), 1024);
+export const Models = listOf(z.array(Model), MODELS_MAX);
+const LabelValue = z.string().max(256);
 
-export const Metadata = mapOf(z.string().min(1).max(128), z.string().max(4096))
-  .refine(...atMost(32, 'entries'))
-  .meta({ ...textMap, description: 'at most 32 flat strings' });
+export const Labels = mapOf(Name, LabelValue, LABELS_MAX, 'labels').meta(textMap);
+
+export const Metadata = mapOf(z.string().min(1).max(128), z.string().max(4096), 32, 'entries').meta({
+  ...textMap,
+  description: 'at most 32 flat strings',
+});
 
 export const Requirements = z
   .object({
     min_vram_mb: Count.optional().meta({ description: 'a slot of unknown memory never meets it' }),
-    gpu_model: z.array(z.string().min(1).max(256)).min(1).max(32).optional().meta({
-      description: "any of: equal to, or a run of whole words of, the GPU's name, case ignored",
-    }),
-    models: z.array(Model).max(64).optional().meta({ description: 'all of' }),
-    labels: mapOf(Name, z.union([LabelValue, z.array(LabelValue).min(1).max(64)]))
-      .refine(...atMost(LABELS_MAX, 'labels'))
+    gpu_model: listOf(z.array(z.string().min(1).max(256)).min(1), 32)
+      .optional()
+      .meta({
+        description: "any of: equal to, or a run of whole words of, the GPU's name, case ignored",
+      }),
+    models: listOf(z.array(Model), 64).optional().meta({ description: 'all of' }),
+    labels: mapOf(Name, z.union([LabelValue, listOf(z.array(LabelValue).min(1), 64)]), LABELS_MAX, 'labels')
       .optional()
       .meta({
         type: 'object',
@@ -116,5 +138,5 @@ export type JobError = z.infer<typeof JobError>;
 
 export const HeldLease = z.object({ job_id: JobId, lease_id: LeaseId }).meta({ id: 'HeldLease' });
 /** What a machine says it still answers for; more than its slots, as its outbox may hold old leases. */
-export const Running = z.array(HeldLease).max(10_000);
+export const Running = listOf(z.array(HeldLease), RUNNING_MAX);
 export type HeldLease = z.infer<typeof HeldLease>;

@@ -35,6 +35,9 @@ function sortedObject(object: Record<string, unknown>): unknown {
   return Object.fromEntries(order.map(i => [keys[i] as string, values[i]]));
 }
 
+/** How many bytes of a frame a value takes. */
+export const jsonBytes = (value: unknown): number => Buffer.byteLength(JSON.stringify(value));
+
 /**
  * The JSON text of a value that was parsed from JSON.
  *

@@ -1,17 +1,16 @@
 import { z } from 'zod';
-import { Count, Delay, JobId, JobType, Name, Priority, Reason, Time, WorkerId } from './fields.ts';
+import { Count, Delay, JobId, JobType, Labels, Name, Priority, Reason, Time, WorkerId } from './fields.ts';
 import { FINISHED_STATES, JobRecord } from './job.ts';
 import { answer, message, request } from './message.ts';
 import { Pause, Stats, WorkerState } from './stats.ts';
 import { WorkerRecord } from './worker.ts';
 
-const labels = z.record(Name, z.string());
 const oneTarget = {
   check: (m: { worker_id?: unknown; machine_id?: unknown; labels?: unknown }) =>
     [m.worker_id, m.machine_id, m.labels].filter(value => value !== undefined).length === 1,
   message: { message: 'give exactly one of worker_id, machine_id, labels', path: ['worker_id'] },
 };
-const target = { worker_id: WorkerId.optional(), machine_id: Name.optional(), labels: labels.optional() };
+const target = { worker_id: WorkerId.optional(), machine_id: Name.optional(), labels: Labels.optional() };
 
 export const ListWorkers = request('list_workers', 'All workers, or those that match.', {
   filter: z
@@ -19,7 +18,7 @@ export const ListWorkers = request('list_workers', 'All workers, or those that m
       status: WorkerState.optional(),
       machine_id: Name.optional(),
       job_type: JobType.optional(),
-      labels: labels.optional(),
+      labels: Labels.optional(),
     })
     .optional(),
 });

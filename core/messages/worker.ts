@@ -13,6 +13,7 @@ import {
   JsonObject,
   Labels,
   LeaseId,
+  listOf,
   Metadata,
   Model,
   Models,
@@ -41,10 +42,7 @@ export type Gpu = z.infer<typeof Gpu>;
 
 const lease = { job_id: JobId, lease_id: LeaseId };
 const uniqueIndexes = (gpus: { index: number }[]) => new Set(gpus.map(gpu => gpu.index)).size === gpus.length;
-const workerIds = z
-  .array(WorkerId)
-  .min(1)
-  .max(GPUS_MAX)
+const workerIds = listOf(z.array(WorkerId).min(1), GPUS_MAX)
   .optional()
   .meta({ description: 'all of the machine when absent' });
 
@@ -54,7 +52,9 @@ export const RegisterWorker = request(
   {
     machine_id: Name,
     gpu_count: z.int().min(1).max(GPUS_MAX).optional(),
-    gpus: z.array(Gpu).min(1).max(GPUS_MAX).refine(uniqueIndexes, 'each index must be given once').optional(),
+    gpus: listOf(z.array(Gpu).min(1), GPUS_MAX)
+      .refine(uniqueIndexes, 'each index must be given once')
+      .optional(),
     job_types: JobTypes,
     models: Models.optional(),
     labels: Labels.optional(),
@@ -70,15 +70,16 @@ const Telemetry = {
   vram_used_mb: z.number().min(0).nullish(),
   temperature_c: z.number().min(-100).max(1000).nullish(),
   power_w: z.number().min(0).nullish(),
-  loaded_models: z.array(Model).max(64).nullish(),
+  loaded_models: listOf(z.array(Model), 64).nullish(),
 };
 export const WorkerHeartbeat = request(
   'worker_heartbeat',
   'Renews every lease it names and leaves the others alone.',
   {
-    workers: z
-      .array(z.object({ worker_id: WorkerId, vram_total_mb: z.number().min(0).nullish(), ...Telemetry }))
-      .max(GPUS_MAX),
+    workers: listOf(
+      z.array(z.object({ worker_id: WorkerId, vram_total_mb: z.number().min(0).nullish(), ...Telemetry })),
+      GPUS_MAX,
+    ),
     running: Running,
   },
 );

@@ -1,10 +1,11 @@
+import { jsonBytes } from '../messages/json.ts';
 import type { ObjectText } from '../messages/object_text.ts';
 import type { Connection } from '../connections/connection.ts';
 import type { Log } from '../log.ts';
 import { refOf } from '../store/keys.ts';
 import type { Broadcaster } from '../services/broadcaster.ts';
 import type { Accepted } from '../services/jobs.ts';
-import { type CommonServices, commonRoutes, holdUp, reply, replyText } from './common.ts';
+import { type CommonServices, commonRoutes, holdUp, pageBytes, reply, replyText } from './common.ts';
 import { ClientListener, errorBody } from './peer.ts';
 import type { Handlers, Router } from './router.ts';
 import { HubError } from '../errors.ts';
@@ -50,9 +51,10 @@ export function clientRoutes(services: ClientServices): Handlers<'client'> {
 
     // -> jobs_accepted, one result a job
     submit_jobs: (connection, message, frame) => {
-      const batch = new BatchAnswer(message.jobs.length, results =>
-        connection.sendMessage(reply(message, { type: 'jobs_accepted', results })),
-      );
+      const batch = new BatchAnswer(message.jobs.length, results => {
+        const told = jsonBytes(results) > pageBytes(services.config) ? results.map(brief) : results;
+        connection.sendMessage(reply(message, { type: 'jobs_accepted', results: told }));
+      });
       const by = { client_id: connection.client_id, listener: listenerOf(connection), defer: batch.defer };
       const texts = frame.text.objects('jobs');
       message.jobs.forEach((body, i) => {
@@ -109,24 +111,38 @@ function idOfBody(body: unknown): { job_id?: string } {
   return typeof job_id === 'string' ? { job_id: job_id.slice(0, 128) } : {};
 }
 
-function batchResult({ job_id, status, duplicate, seq, warnings }: Accepted) {
-  return { job_id, status, duplicate, seq, ...(warnings ? { warnings } : {}) };
+interface BatchResult {
+  job_id?: string;
+  warnings?: string[];
+  error?: { code: string; message: string; details?: unknown };
+}
+
+function batchResult({ job_id, status, duplicate, seq, warnings }: Accepted): BatchResult {
+  const result = { job_id, status, duplicate, seq };
+  return warnings ? { ...result, warnings } : result;
+}
+
+/** What is left of a result where those of a batch are too much for a frame: its outcome, and the first fault. */
+function brief({ warnings: _warnings, error, ...result }: BatchResult): BatchResult {
+  if (error === undefined) return result;
+  const { code, message } = error;
+  return { ...result, error: { code, message } };
 }
 
 /** Gathers the results of a batch, sends them when all are there, and lets the jobs' events go out after that. */
 class BatchAnswer {
-  readonly #results: object[];
-  readonly #send: (results: object[]) => void;
+  readonly #results: BatchResult[];
+  readonly #send: (results: BatchResult[]) => void;
   readonly #releases: (() => void)[] = [];
   #left: number;
 
-  constructor(size: number, send: (results: object[]) => void) {
+  constructor(size: number, send: (results: BatchResult[]) => void) {
     this.#results = Array.from({ length: size });
     this.#left = size;
     this.#send = send;
   }
 
-  set(index: number, result: object): void {
+  set(index: number, result: BatchResult): void {
     this.#results[index] = result;
     this.#left -= 1;
     if (this.#left > 0) return;

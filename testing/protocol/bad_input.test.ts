@@ -703,6 +703,39 @@ describe.skipIf(hub.skip)('strange values', () => {
     }
   });
 
+  test('a frame of nonsense is answered in few words', async () => {
+    const many = (count: number, entry: string) => Array(count).fill(entry).join();
+    const keys = (count: number, value: string) =>
+      Array.from({ length: count }, (_, i) => `"${i.toString(36)}":${value}`).join();
+    const head = '"job_type":"x","params":{}';
+    const frames: [Path, string][] = [
+      ['/ws/client', `{"type":"watch_jobs","job_ids":[${many(100_000, '1')}]}`],
+      ['/ws/client', `{"type":"watch_jobs","job_ids":["a"],"after_seq":{${keys(20_000, '-1')}}}`],
+      ['/ws/client', `{"type":"watch_jobs","job_ids":["a"],"after_output":{${keys(20_000, '1')}}}`],
+      ['/ws/client', `{"type":"submit_job",${head},"metadata":{${keys(20_000, '1')}}}`],
+      ['/ws/client', `{"type":"submit_job",${head},${keys(20_000, '1')}}`],
+      ['/ws/client', `{"type":"submit_job",${head},"requirements":{"labels":{${keys(20_000, '[]')}}}}`],
+      [
+        '/ws/client',
+        `{"type":"submit_jobs","jobs":[${many(1000, `{${head},"metadata":{${keys(31, '1')}},${keys(31, '1')}}`)}]}`,
+      ],
+      [
+        '/ws/worker',
+        `{"type":"register_worker","machine_id":"m","job_types":["*"],"running":[${many(100_000, '{}')}]}`,
+      ],
+      ['/ws/monitor', `{"type":"drain_worker","labels":{${keys(20_000, '1')}}}`],
+    ];
+    for (const [path, text] of frames) {
+      await using peer = await hub.connect({ path });
+      peer.sendRaw(text, { binary: false });
+      const said = await peer.next(() => true);
+      const bytes = Buffer.byteLength(JSON.stringify(said));
+      expect(bytes, text.slice(0, 60)).toBeLessThan(
+        text.startsWith('{"type":"submit_jobs"') ? 500_000 : 8192,
+      );
+    }
+  });
+
   test('an error of 500 KB from a worker is taken, shortened or refused', async () => {
     await using client = await hub.client();
     const type = unique('t');
