@@ -19,7 +19,7 @@ function skipSpace(text: string, at: number): number {
 }
 
 /** Behind the string that begins at `at`. */
-function skipString(text: string, at: number): number {
+export function skipString(text: string, at: number): number {
   for (let end = text.indexOf('"', at + 1); ; end = text.indexOf('"', end + 1)) {
     let slashes = 0;
     while (text.charCodeAt(end - 1 - slashes) === BACKSLASH) slashes += 1;

@@ -28,6 +28,29 @@ describe('the page: console', { timeout: TEST_TIMEOUT_MS }, () => {
     await page.locator('tr', { hasText: jobId }).getByText('completed').waitFor();
   });
 
+  test('sends and shows params as they were written, and submits them again so', async () => {
+    await using watched = await newPage();
+    const page = await watched.openLive(debugPage('#/console'));
+    await page.getByRole('button', { name: '+ client' }).click();
+    const jobId = unique('digits');
+    const params = '{"seed": 9223372036854775807, "f": 7.0, "text": "7.0"}';
+    await page.getByText('optional fields').click();
+    await page.getByLabel('job_id', { exact: true }).fill(jobId);
+    await page.getByLabel('params*', { exact: true }).fill(params);
+    await page.getByRole('button', { name: /^Send/ }).click();
+    await page.getByRole('status').getByText(`job_accepted ${jobId}`).waitFor();
+    const textOf = async (id: string) => (await fetch(`${hubUrl()}/jobs/${id}`)).text();
+    expect(await textOf(jobId)).toContain(params);
+
+    await page.goto(debugPage(`#/job/${jobId}`));
+    for (const line of ['seed: 9223372036854775807', 'f: 7.0'])
+      await page.locator('.json-row', { hasText: line }).first().waitFor();
+    await page.getByRole('button', { name: 'Resubmit as new' }).click();
+    await page.waitForURL(url => url.hash.startsWith('#/job/') && !url.hash.includes(jobId));
+    const copy = decodeURIComponent(new URL(page.url()).hash.replace('#/job/', ''));
+    expect(await textOf(copy)).toContain('"seed":9223372036854775807,"f":7.0,"text":"7.0"');
+  });
+
   test('a message added to the protocol is in the list by itself, with an example', async () => {
     await using watched = await newPage();
     const page = await watched.openLive(debugPage('#/console'));

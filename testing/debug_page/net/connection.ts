@@ -4,6 +4,7 @@
 import { protocol } from '../protocol/protocol.ts';
 import type { Role } from '../../../core/messages/shared.ts';
 import { touch } from '../state/live.ts';
+import { readJson, writeJson } from '../text/json_text.ts';
 import { frameLog } from './frame_log.ts';
 
 const REQUEST_TIMEOUT_MS = 15_000;
@@ -47,14 +48,39 @@ function base64url(text: string): string {
   return btoa(binary).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
 }
 
+/** What people and programs write for each other, which hubs hand on as it was written. */
+const HANDED_ON = ['params', 'result', 'data'] as const;
+
+type Fields = Record<string, unknown>;
+
+const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null;
+
+const handsOn = (fields: Fields) =>
+  HANDED_ON.some(name => isObject(fields[name]) || typeof fields[name] === 'number');
+
+/** The same with the numbers of what is handed on as they were written; those of the protocol are plain numbers. */
+function withWritten<T extends Fields>(fields: T, written: unknown): T {
+  const kept = HANDED_ON.filter(name => name in fields).map(name => [name, (written as Fields)[name]]);
+  return { ...fields, ...Object.fromEntries(kept) };
+}
+
 /** Undefined for what is not a JSON object. */
 export function readFrame(text: string): Frame | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? (value as Frame) : undefined;
+    return isObject(value) ? keepWritten(value as Frame, text) : undefined;
   } catch {
     return undefined;
   }
+}
+
+function keepWritten(frame: Frame, text: string): Frame {
+  const { job } = frame;
+  const jobHandsOn = isObject(job) && handsOn(job);
+  if (!jobHandsOn && !handsOn(frame)) return frame;
+  const written = readJson(text) as Fields;
+  const kept = withWritten(frame, written);
+  return jobHandsOn ? { ...kept, job: withWritten(job, written['job']) } : kept;
 }
 
 let requests = 0;
@@ -124,7 +150,7 @@ export class Connection {
   }
 
   send(frame: Frame): void {
-    this.sendRaw(JSON.stringify(frame));
+    this.sendRaw(writeJson(frame));
   }
 
   /** Sends with a fresh request_id and waits for the answer that carries it back. */

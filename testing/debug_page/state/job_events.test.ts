@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { readJson } from '../text/json_text.ts';
 import { afterEvent, type Job, type JobEvent, resultLine } from './job_events.ts';
 
 const JOB = { job_id: 'j', status: 'queued', seq: 5, progress: 0, position: 3, note: null } as unknown as Job;
@@ -39,6 +40,11 @@ test('a job that an operator moved waits since it came, for the reason it had', 
   const running = { ...JOB, status: 'processing', worker_id: 'm:gpu0' } as Job;
   const back = afterEvent(running, event({ type: 'job_queued', reason: 'operator', position: 1 }));
   expect(back).toMatchObject({ status: 'queued', worker_id: null, queued_at: 100 });
+});
+
+test('the line of a result has its numbers as they were written', () => {
+  const result = '{"seed":9223372036854775807,"f":7.0}';
+  expect(resultLine(readJson(result))).toBe(result);
 });
 
 test('a result is kept as one short line, never whole', () => {

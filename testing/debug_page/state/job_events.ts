@@ -1,6 +1,7 @@
 // What an event of the protocol (section 4) does to the record of a job that the page holds.
 
 import type { EventType, JobRecord, JobState } from '../../../core/messages/job.ts';
+import { writeJson } from '../text/json_text.ts';
 
 /** A job as the page holds it: the record of lists and snapshots, and what only events tell. */
 export type Job = JobRecord & {
@@ -29,7 +30,7 @@ const RESULT_LINE_MAX = 160;
 /** A result in one line. Lists never hold whole results: 5,000 of them could be gigabytes. */
 export function resultLine(result: unknown): string | null {
   if (result === undefined || result === null) return null;
-  const text = JSON.stringify(result, (_key, value: unknown) =>
+  const text = writeJson(result, undefined, (_key, value) =>
     typeof value === 'string' && value.length > RESULT_LINE_MAX ? `${value.slice(0, 24)}…` : value,
   );
   return text.length > RESULT_LINE_MAX ? `${text.slice(0, RESULT_LINE_MAX)}…` : text;

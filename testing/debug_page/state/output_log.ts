@@ -2,6 +2,7 @@
 // piece, and what is missing is said where it is missing. Bounded: the oldest gives way, and is counted.
 
 import { imageIn } from '../text/image_bytes.ts';
+import { writeJson } from '../text/json_text.ts';
 import type { JobEvent } from './job_events.ts';
 
 const ENTRIES_MAX = 1000;
@@ -47,7 +48,7 @@ export class OutputLog {
   text(): string {
     const texts = this.#entries.map(entry => {
       if (entry.kind === 'text') return entry.text;
-      if (entry.kind === 'json') return `${JSON.stringify(entry.value)}\n`;
+      if (entry.kind === 'json') return `${writeJson(entry.value)}\n`;
       return `\n[${gapText(entry)}]\n`;
     });
     return texts.join('');
@@ -95,7 +96,7 @@ export class OutputLog {
   }
 
   #addJson(index: number, value: unknown): void {
-    const text = JSON.stringify(value) ?? 'null';
+    const text = writeJson(value);
     const line = text.length > LINE_MAX ? `${text.slice(0, LINE_MAX)}…` : text;
     this.#add({ kind: 'json', index, line, value, pieces: 1, chars: text.length });
   }

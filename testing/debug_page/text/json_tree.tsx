@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks';
 import { imageIn } from './image_bytes.ts';
 import { ImageValue } from './image_value.tsx';
+import { JsonText } from './json_text.ts';
 import { Text } from './text.tsx';
 
 const ITEMS_STEP = 100;
@@ -16,6 +17,10 @@ const OPEN_ITEMS_MAX = 30;
 const OPEN_LEAVES_MAX = 6;
 
 type Entry = [key: string | number, value: unknown];
+
+/** A list or an object. */
+const hasParts = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !(value instanceof JsonText);
 
 /** A JSON value that folds. */
 export function JsonTree({ value, folded = false }: { value: unknown; folded?: boolean }) {
@@ -35,8 +40,7 @@ function Node({
   value: unknown;
   depth: number;
 }) {
-  if (typeof value === 'object' && value !== null)
-    return <Branch label={label} value={value} depth={depth} />;
+  if (hasParts(value)) return <Branch label={label} value={value} depth={depth} />;
   return (
     <div class="json-row">
       <Label label={label} />
@@ -56,13 +60,8 @@ function Label({ label }: { label: string | number | undefined }) {
 
 function Leaf({ value }: { value: unknown }) {
   if (typeof value === 'string') return <StringLeaf value={value} />;
-  const rounded = typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value);
-  return (
-    <span class={`json-${value === null ? 'null' : typeof value}`}>
-      {String(value)}
-      {rounded && <span class="warn"> rounded</span>}
-    </span>
-  );
+  const kind = value === null ? 'null' : value instanceof JsonText ? 'number' : typeof value;
+  return <span class={`json-${kind}`}>{String(value)}</span>;
 }
 
 /** Lines of a text as lines, for prompts, logs and transcripts. */
@@ -160,8 +159,7 @@ function startsOpen(entries: readonly Entry[], depth: number): boolean {
   if (depth < OPEN_DEPTH) return entries.length <= OPEN_ITEMS_MAX;
   // One level below those: deeper ones wait for a click, however short.
   if (depth > OPEN_DEPTH) return false;
-  const isLeaf = ([, value]: Entry) => typeof value !== 'object' || value === null;
-  return entries.length <= OPEN_LEAVES_MAX && entries.every(isLeaf);
+  return entries.length <= OPEN_LEAVES_MAX && entries.every(([, value]) => !hasParts(value));
 }
 
 function noun(value: object, entries: number): string {

@@ -4,6 +4,7 @@ import type { Role } from '../../../../core/messages/shared.ts';
 import type { Frame } from '../../net/connection.ts';
 import type { MessageForm } from '../../protocol/generate.ts';
 import { useLive } from '../../state/live.ts';
+import { readJson, writeJson } from '../../text/json_text.ts';
 import { Text } from '../../text/text.tsx';
 import { Card } from '../../ui/card.tsx';
 import { type Faults, faultsOf, NO_FAULTS } from './faults.ts';
@@ -149,7 +150,7 @@ function ModeSwitch({ raw, body, onRaw, onBody }: ModeProps) {
   const toForm = () => {
     if (raw === undefined) return;
     try {
-      onBody(JSON.parse(raw) as Record<string, unknown>);
+      onBody(readJson(raw) as Record<string, unknown>);
       onRaw(undefined);
     } catch {
       setBad(true);
@@ -164,7 +165,7 @@ function ModeSwitch({ raw, body, onRaw, onBody }: ModeProps) {
       <button
         type="button"
         aria-pressed={raw !== undefined}
-        onClick={() => raw === undefined && onRaw(JSON.stringify(body, undefined, 2))}
+        onClick={() => raw === undefined && onRaw(writeJson(body, 2))}
       >
         JSON
       </button>

@@ -1,8 +1,9 @@
 // One field of a message, edited by the control that fits its schema. An empty field is left out of the
 // message; what is wrong is not stopped here, as this is a debug page: the hub says so.
 
-import { useEffect, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import { choicesOf, controlOf, type Field, rangeOf } from '../../protocol/fields.ts';
+import { JsonText, readJson, writeJson } from '../../text/json_text.ts';
 import type { Faults } from './faults.ts';
 
 export interface FieldProps {
@@ -62,7 +63,7 @@ function Choice({ path, field, value, onValue }: FieldProps) {
 function NumberInput({ path, value, onValue }: FieldProps) {
   const changed = (text: string) => {
     const number = Number(text);
-    onValue(text.trim() === '' ? undefined : Number.isNaN(number) ? text : number);
+    onValue(text.trim() === '' ? undefined : Number.isNaN(number) ? text : (parsed(text) ?? number));
   };
   return (
     <input
@@ -88,21 +89,25 @@ function TextInput({ path, value, onValue }: FieldProps) {
 }
 
 function show(value: unknown): string {
-  return value === undefined ? '' : JSON.stringify(value, undefined, 1).replace(/\n\s*/g, ' ');
+  if (value instanceof JsonText) return value.text;
+  return value === undefined ? '' : writeJson(value, 1).replace(/\n\s*/g, ' ');
 }
 
-/** JSON keeps the text being typed: while it is not valid the field holds it as a string. */
+/** What a text of a JSON field stands for: it goes out as it was written, or as a string while it is not valid. */
+function valueOf(text: string): JsonText | string | undefined {
+  if (text.trim() === '') return undefined;
+  return parsed(text) === undefined ? text : new JsonText(text.trim());
+}
+
+/** Shows the text that was typed for as long as the field has the value that was made of it. */
 function JsonInput({ path, value, onValue }: FieldProps) {
-  const [text, setText] = useState(() => show(value));
-  const [bad, setBad] = useState(false);
-  useEffect(() => {
-    if (!bad) setText(before => (show(parsed(before)) === show(value) ? before : show(value)));
-  }, [value, bad]);
-  const changed = (typed: string) => {
-    setText(typed);
-    const read = parsed(typed);
-    setBad(read === undefined && typed.trim() !== '');
-    onValue(read ?? (typed.trim() === '' ? undefined : typed));
+  const [typed, setTyped] = useState({ text: '', value: undefined as unknown });
+  const own = typed.value === value;
+  const text = own ? typed.text : show(value);
+  const changed = (next: string) => {
+    const made = valueOf(next);
+    setTyped({ text: next, value: made });
+    onValue(made);
   };
   return (
     <>
@@ -114,14 +119,14 @@ function JsonInput({ path, value, onValue }: FieldProps) {
         value={text}
         onInput={event => changed(event.currentTarget.value)}
       />
-      {bad && <small class="tone-waiting">not JSON: goes out as a string</small>}
+      {own && typeof value === 'string' && <small class="tone-waiting">not JSON: goes out as a string</small>}
     </>
   );
 }
 
 function parsed(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return readJson(text);
   } catch {
     return undefined;
   }

@@ -1,4 +1,5 @@
 import { type FrameEntry, frameLog } from '../../net/frame_log.ts';
+import { readJson } from '../../text/json_text.ts';
 import { JsonTree } from '../../text/json_tree.tsx';
 import { Text } from '../../text/text.tsx';
 import { CopyButton } from '../../ui/copy_button.tsx';
@@ -11,7 +12,7 @@ interface FrameDetailProps {
 
 function parsed(raw: string): unknown {
   try {
-    return JSON.parse(raw);
+    return readJson(raw);
   } catch {
     return undefined;
   }

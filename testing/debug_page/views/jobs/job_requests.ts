@@ -4,6 +4,7 @@ import type { JobRecord } from '../../../../core/messages/job.ts';
 import type { Job } from '../../state/job_events.ts';
 import { isActive, runMs } from '../../state/job_times.ts';
 import { duration } from '../../text/format.ts';
+import { writeJson } from '../../text/json_text.ts';
 import type { Ask } from '../../ui/action.tsx';
 
 type JobRef = { job_id: string };
@@ -46,6 +47,6 @@ const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
 export function curlOf(job: JobRecord, jobsUrl: string, withToken: boolean): string {
   const lines = [`curl -sS ${quoted(jobsUrl)}`, `-H 'Content-Type: application/json'`];
   if (withToken) lines.push('-H "Authorization: Bearer $GPUHUB_TOKEN"');
-  lines.push(`--data-raw ${quoted(JSON.stringify(submissionOf(job)))}`);
+  lines.push(`--data-raw ${quoted(writeJson(submissionOf(job)))}`);
   return lines.join(' \\\n  ');
 }

@@ -5,6 +5,7 @@ import type { Job } from '../../state/job_events.ts';
 import { hasEnded, isActive, isWaiting, runMs, waitMs } from '../../state/job_times.ts';
 import { errorText } from '../../state/waiting_reason.ts';
 import { bytes, duration, percent } from '../../text/format.ts';
+import { writeJson } from '../../text/json_text.ts';
 import { JsonTree } from '../../text/json_tree.tsx';
 import { Id, Text } from '../../text/text.tsx';
 import { Bar } from '../../ui/bar.tsx';
@@ -109,7 +110,7 @@ function Progress({ job }: { job: Job }) {
 
 function Value({ title, value, folded = false }: { title: string; value: unknown; folded?: boolean }) {
   // Made once a value: params may be large, and this page is drawn many times a second.
-  const size = useMemo(() => (JSON.stringify(value) ?? 'null').length, [value]);
+  const size = useMemo(() => writeJson(value).length, [value]);
   return (
     <Card
       title={
@@ -117,7 +118,7 @@ function Value({ title, value, folded = false }: { title: string; value: unknown
           {title} <span class="muted">{bytes(size)}</span>
         </>
       }
-      aside={<CopyButton text={() => JSON.stringify(value, undefined, 2) ?? 'null'} label="copy" />}
+      aside={<CopyButton text={() => writeJson(value, 2)} label="copy" />}
     >
       <JsonTree value={value} folded={folded} />
     </Card>

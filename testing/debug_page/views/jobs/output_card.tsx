@@ -4,6 +4,7 @@ import { OutputWatch } from '../../net/output_watch.ts';
 import { useLive } from '../../state/live.ts';
 import { gapText, type OutputEntry } from '../../state/output_log.ts';
 import { bytes, count } from '../../text/format.ts';
+import { JsonText } from '../../text/json_text.ts';
 import { JsonTree } from '../../text/json_tree.tsx';
 import { Text } from '../../text/text.tsx';
 import { Card } from '../../ui/card.tsx';
@@ -123,7 +124,8 @@ function Piece({ index, line, value }: { index: number; line: string; value: unk
       <span class="muted">#{index}</span> <Text value={line} />
     </>
   );
-  if (typeof value !== 'object' && typeof value !== 'string') return <div class="output-json">{shown}</div>;
+  const isNumber = typeof value === 'number' || value instanceof JsonText;
+  if (isNumber || typeof value === 'boolean') return <div class="output-json">{shown}</div>;
   return (
     <details class="output-json" onToggle={event => setOpen(event.currentTarget.open)}>
       <summary>{shown}</summary>
