@@ -5,12 +5,21 @@ import { pageTests, stateOf, TEST_TIMEOUT_MS, unique } from './page_tests.ts';
 const { newPage, debugPage, hubUrl, submit, jobOf, connectMonitor } = pageTests();
 
 describe('the page: jobs', { timeout: TEST_TIMEOUT_MS }, () => {
-  test('cancels a job', async () => {
+  test('cancels a job once it is sure, by the key too', async () => {
     const jobId = await submit({});
     await using watched = await newPage();
     const page = await watched.openLive(debugPage(`#/jobs?q=${jobId}`));
     await page.getByRole('link', { name: jobId }).click();
-    await page.getByRole('button', { name: 'Cancel' }).click();
+    const cancel = page.getByRole('button', { name: 'Cancel' });
+    await cancel.waitFor();
+    await page.keyboard.press('c');
+    await page.getByText('Cancel this job?').waitFor();
+    await page.keyboard.press('Escape');
+    await cancel.click();
+    await page.getByRole('button', { name: 'No' }).click();
+    await cancel.click();
+    expect((await jobOf(jobId))['status']).toBe('queued');
+    await page.getByRole('button', { name: 'Yes' }).click();
     await stateOf(page).getByText('cancelled').waitFor();
   });
 
@@ -19,6 +28,7 @@ describe('the page: jobs', { timeout: TEST_TIMEOUT_MS }, () => {
     await using watched = await newPage();
     const page = await watched.openLive(debugPage(`#/job/${jobId}`));
     await page.getByRole('button', { name: 'Cancel' }).click();
+    await page.getByRole('button', { name: 'Yes' }).click();
     await page.getByRole('button', { name: 'Retry as a new job' }).click();
     await page.getByText(`retry of ${jobId}`).waitFor();
     expect(page.url()).not.toContain(jobId);

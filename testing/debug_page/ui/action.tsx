@@ -99,7 +99,10 @@ function Question({ confirm, ask, danger, onYes, onNo }: QuestionProps) {
       class="action asking"
       onSubmit={submit}
       onKeyDown={event => {
-        if (event.key === 'Escape') onNo();
+        if (event.key !== 'Escape') return;
+        // It is an answer: the key of the page must not leave the job or machine that is asked about.
+        event.stopPropagation();
+        onNo();
       }}
     >
       {confirm !== undefined && <span>{confirm}</span>}

@@ -15,7 +15,7 @@ function Cancel({ job }: { job: Job }) {
   if (job.cancel_requested_at !== null) return <span class="tone-waiting">cancelling…</span>;
   const cancel = async () => String((await link.request(cancelRequest(job)))['status']);
   return (
-    <Action run={cancel} confirm={priceOf([job], hubNow()) || undefined} danger hotKey="c">
+    <Action run={cancel} confirm={`Cancel this job? ${priceOf([job], hubNow())}`.trim()} danger hotKey="c">
       Cancel
     </Action>
   );
