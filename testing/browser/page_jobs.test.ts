@@ -40,8 +40,11 @@ describe('the page: jobs', { timeout: TEST_TIMEOUT_MS }, () => {
     const page = await watched.openLive(debugPage(`#/job/${jobId}`));
     await page.getByText('priority 0').waitFor();
     await page.keyboard.press('p');
-    await page.getByLabel('priority').fill('-7');
+    await page.getByLabel('priority').waitFor();
+    // What is typed takes the place of the old one.
+    await page.keyboard.type('-7');
     await page.keyboard.press('Enter');
+    await page.getByText(`${jobId} has priority −7`).waitFor();
     await expect.poll(async () => (await jobOf(jobId))['priority']).toBe(-7);
     await page.locator('.crumbs').getByText('priority −7').waitFor();
   });

@@ -88,7 +88,12 @@ interface QuestionProps {
 function Question({ confirm, ask, danger, onYes, onNo }: QuestionProps) {
   const [text, setText] = useState(ask?.value ?? '');
   const form = useRef<HTMLFormElement>(null);
-  useEffect(() => form.current?.querySelector<HTMLElement>('input, button')?.focus(), []);
+  useEffect(() => {
+    const first = form.current?.querySelector<HTMLInputElement | HTMLButtonElement>('input, button');
+    first?.focus();
+    // What is typed takes the place of what stands there.
+    if (first instanceof HTMLInputElement) first.select();
+  }, []);
   const submit = (event: Event) => {
     event.preventDefault();
     void onYes(text);

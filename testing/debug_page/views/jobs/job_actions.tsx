@@ -21,13 +21,13 @@ function Cancel({ job }: { job: Job }) {
   );
 }
 
-const signed = (priority: number | string) => String(priority).replace('-', '−');
+const signed = (priority: number) => String(priority).replace('-', '−');
 
 function Priority({ job }: { job: Job }) {
   const change = async (text: string) => {
-    const before = job.priority;
-    await changePriority(job.job_id, Number(text));
-    offerUndo(`${job.job_id} has priority ${signed(text)}`, async () => {
+    const [before, after] = [job.priority, Number(text)];
+    await changePriority(job.job_id, after);
+    offerUndo(`${job.job_id} has priority ${signed(after)}`, async () => {
       await changePriority(job.job_id, before);
       return `priority ${signed(before)} again`;
     });
