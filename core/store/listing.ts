@@ -6,7 +6,7 @@ import {
   type StateFilter,
 } from '../messages/job.ts';
 import type { KeyName } from './keys.ts';
-import { LETTER_OF, RAW_KEYS, type RawJob, StoredJob } from './records.ts';
+import { LETTER_OF, type RawJob, StoredJob } from './records.ts';
 import type { RedisLink } from './redis_link.ts';
 import type { ListFilter } from './store.ts';
 
@@ -16,6 +16,8 @@ type KeyOf = (name: KeyName, suffix?: string) => string;
 const CHUNK = 100;
 /** The most jobs one call looks at: a page may end before it is full, and its cursor goes on from there. */
 const LOOK_MAX = 5000;
+/** Jobs that one call asks for: Redis is nobody else's meanwhile, nor is the link while its reply comes. */
+const ASK_MAX = 50;
 /** An index with at most this many jobs is read whole, instead of walking through all jobs. */
 const SMALL = 1000;
 
@@ -104,22 +106,59 @@ function* chunks<T>(list: T[]): Generator<T[]> {
   for (let i = 0; i < list.length; i += CHUNK) yield list.slice(i, i + CHUNK);
 }
 
-/** Jobs as they are at one moment; null for what is none. */
-export async function readJobs(link: RedisLink, key: KeyOf, refs: string[]): Promise<(StoredJob | null)[]> {
-  const columns = await link.atomically(RAW_KEYS.map(name => ['hmget', key(name), ...refs]));
-  return refs.map((ref, i) => StoredJob.of(ref, columns.map(column => (column as string[])[i]) as RawJob));
+/**
+ * Jobs, null for what is none, asked for slice by slice: the link to Redis is everybody's, and these may be large. The next
+ * slice is asked for when all of one was taken.
+ *
+ * @param ask answers for as many of the first refs as one call should bear
+ */
+export async function* inCalls(
+  refs: string[],
+  ask: (refs: string[]) => Promise<unknown>,
+): AsyncGenerator<StoredJob | null> {
+  let at = 0;
+  while (at < refs.length) {
+    const part = refs.slice(at, at + ASK_MAX);
+    const replies = (await ask(part)) as (RawJob | null)[];
+    for (const [i, raw] of replies.entries()) yield raw && StoredJob.of(part[i] as string, raw);
+    at += replies.length;
+  }
 }
 
-async function read(link: RedisLink, key: KeyOf, chunk: [string, string][]): Promise<Found[]> {
-  const jobs = await readJobs(
-    link,
-    key,
-    chunk.map(([ref]) => ref),
-  );
-  return jobs.flatMap((job, i) => {
-    const [, arrival] = chunk[i] as [string, string];
-    return job === null ? [] : [{ job, arrival }];
+/** Jobs as they are, each at one moment. @param full with params, result and past */
+export const readJobs = (link: RedisLink, refs: string[], full: boolean): AsyncGenerator<StoredJob | null> =>
+  inCalls(refs, part => link.run('read', [full ? 1 : 0, ...part]));
+
+/** Of a chunk those that match by their records, which are small. */
+async function likely(
+  link: RedisLink,
+  key: KeyOf,
+  chunk: [string, string][],
+  isWanted: (job: StoredJob) => boolean,
+): Promise<[string, string][]> {
+  const records = (await link.call('HMGET', key('jobs'), ...chunk.map(([ref]) => ref))) as (string | null)[];
+  return chunk.filter(([ref], i) => {
+    const record = records[i] ?? null;
+    return record !== null && isWanted(new StoredJob(ref, '', record, null, null));
   });
+}
+
+/** The jobs of a chunk that match. */
+async function* read(
+  link: RedisLink,
+  key: KeyOf,
+  chunk: [string, string][],
+  full: boolean,
+  isWanted: (job: StoredJob) => boolean,
+): AsyncGenerator<Found> {
+  const those = await likely(link, key, chunk, isWanted);
+  const refs = those.map(([ref]) => ref);
+  let at = 0;
+  for await (const job of readJobs(link, refs, full)) {
+    const [, arrival] = those[at++] as [string, string];
+    // It may have gone on meanwhile.
+    if (job !== null && isWanted(job)) yield { job, arrival };
+  }
 }
 
 function matches(job: StoredJob, states: readonly JobState[], filter: ListFilter): boolean {
@@ -144,17 +183,17 @@ export async function listJobs(
   let bytes = 0;
   let looked = 0;
   let last = filter.cursor ?? '+inf';
+  const isWanted = (job: StoredJob) => matches(job, states, filter);
   for await (const chunk of candidates(link, key, states, last)) {
-    for (const { job, arrival } of await read(link, key, chunk)) {
-      if (matches(job, states, filter)) {
-        if (jobs.length === filter.limit) return { jobs, next_cursor: last };
-        const record = job.record(filter.full);
-        bytes += JSON.stringify(record).length;
-        if (bytes > filter.max_bytes && jobs.length > 0) return { jobs, next_cursor: last };
-        jobs.push(record);
-      }
+    for await (const { job, arrival } of read(link, key, chunk, filter.full, isWanted)) {
+      if (jobs.length === filter.limit) return { jobs, next_cursor: last };
+      const record = job.record(filter.full);
+      bytes += JSON.stringify(record).length;
+      if (bytes > filter.max_bytes && jobs.length > 0) return { jobs, next_cursor: last };
+      jobs.push(record);
       last = arrival;
     }
+    last = (chunk.at(-1) as [string, string])[1];
     looked += chunk.length;
     if (looked >= LOOK_MAX) return { jobs, next_cursor: last };
   }

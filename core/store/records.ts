@@ -97,10 +97,13 @@ export function queuedAt(record: string): number | null {
   return qn === undefined ? null : msOf(qn);
 }
 
-/** What Redis holds of a job: `[body, record, result, past]`. */
-export type RawJob = [body: string | null, record: string | null, result: string | null, past: string | null];
-/** The HASHes these are in, by ref. */
-export const RAW_KEYS = ['bodies', 'jobs', 'results', 'pasts'] as const;
+/** What Redis holds of a job, as far as it was asked for. */
+export type RawJob = [
+  body: string | null,
+  record: string | null,
+  result?: string | null,
+  past?: string | null,
+];
 
 const ENDED = new Set<Letter>(['c', 'f', 'x', 'e']);
 
@@ -137,7 +140,7 @@ export class StoredJob {
   }
 
   /** Null if there is no such job. */
-  static of(ref: string, [body, record, result, past]: RawJob): StoredJob | null {
+  static of(ref: string, [body, record, result = null, past = null]: RawJob): StoredJob | null {
     return body === null || record === null ? null : new StoredJob(ref, body, record, result, past);
   }
 

@@ -394,9 +394,8 @@ export class RedisStore implements Store {
   }
 
   async get(job_id: string): Promise<StoredJob | null> {
-    const ref = refOf(job_id);
-    const [job] = await readJobs(this.#link, key, [ref]);
-    return job ?? null;
+    for await (const job of readJobs(this.#link, [refOf(job_id)], true)) return job;
+    return null;
   }
 
   async place(job: StoredJob): Promise<{ position: number | null; waiting: number }> {

@@ -9,7 +9,7 @@ import { keyOf, refOf } from '../../core/store/keys.ts';
 import { RedisStore } from '../../core/store/redis_store.ts';
 import type { Claimed, Submitted } from '../../core/store/store.ts';
 import { type TestRedis, testRedis } from '../harness/redis.ts';
-import { callsOf, claim, content, finish, machine, promised, report, slot } from './operations.ts';
+import { bytesOf, callsOf, claim, content, finish, machine, promised, report, slot } from './operations.ts';
 
 const BATCH = 32;
 /** 970 bytes of JSON, like the prompt and settings of a picture. */
@@ -64,21 +64,6 @@ const stages = (count: number, name: string) => {
 
 async function life(count: number, name: string): Promise<void> {
   for (const act of Object.values(stages(count, name))) await act();
-}
-
-/** Bytes that Redis reads and writes for an act, without those of asking. */
-async function bytesOf(act: () => Promise<unknown>): Promise<{ read: number; written: number }> {
-  const count = async (what: () => Promise<unknown>) => {
-    await redis.config('RESETSTAT');
-    await what();
-    const stats = await redis.info('stats');
-    const total = (name: string) =>
-      Number(new RegExp(`^total_net_${name}_bytes:(\\d+)`, 'm').exec(stats)?.[1]);
-    return { read: total('input'), written: total('output') };
-  };
-  const nothing = await count(async () => {});
-  const all = await count(act);
-  return { read: all.read - nothing.read, written: all.written - nothing.written };
 }
 
 /** Resolves when the clock of Redis shows another millisecond. */
@@ -140,7 +125,7 @@ describe('a job costs Redis', () => {
   });
 
   test('so many bytes read and written, of which its params are read once and never written', async () => {
-    expect(await measure(1, bytesOf)).toEqual({
+    expect(await measure(1, act => bytesOf(redis, act))).toEqual({
       submit: { read: 1247, written: 44 },
       claim: { read: 180, written: 94 },
       start: { read: 190, written: 91 },
@@ -148,7 +133,7 @@ describe('a job costs Redis', () => {
       trim: { read: 149, written: 22 },
     });
     await life(BATCH, 'between');
-    const { submit, claim: claimed, start, finish: ended } = await measure(BATCH, bytesOf);
+    const { submit, claim: claimed, start, finish: ended } = await measure(BATCH, act => bytesOf(redis, act));
     const each = (bytes: { read: number; written: number } | undefined) =>
       [bytes?.read, bytes?.written].map(all => Math.ceil((all ?? Number.NaN) / BATCH));
     expect([submit, claimed, start].map(each)).toEqual([

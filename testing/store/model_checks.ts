@@ -2,7 +2,7 @@
 import { expect } from 'vitest';
 import { assignmentText } from '../../core/store/bodies.ts';
 import { keyOf, refOf } from '../../core/store/keys.ts';
-import { RAW_KEYS, type RawJob, StoredJob } from '../../core/store/records.ts';
+import { type RawJob, StoredJob } from '../../core/store/records.ts';
 import type {
   Claimed,
   Finished,
@@ -25,6 +25,8 @@ const STATUS_OF_EVENT: Record<string, string> = {
   job_cancelled: 'cancelled',
   job_expired: 'expired',
 };
+/** The HASHes that hold a job, in the order of RawJob. */
+const RAW_KEYS = ['bodies', 'jobs', 'results', 'pasts'] as const;
 const FINAL = ['completed', 'failed', 'cancelled', 'expired'];
 
 /** A watcher's events: seq grows strictly, progress and output aside, and nothing follows the terminal one. */

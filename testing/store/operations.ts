@@ -74,3 +74,21 @@ export async function callsOf(redis: Redis, act: () => Promise<unknown>): Promis
   ]);
   return Object.fromEntries(calls.filter(([name]) => !/^(config|info)/.test(name as string)));
 }
+
+/** Bytes that Redis reads and writes for an act, without those of asking. */
+export async function bytesOf(
+  redis: Redis,
+  act: () => Promise<unknown>,
+): Promise<{ read: number; written: number }> {
+  const count = async (what: () => Promise<unknown>) => {
+    await redis.config('RESETSTAT');
+    await what();
+    const stats = await redis.info('stats');
+    const total = (name: string) =>
+      Number(new RegExp(`^total_net_${name}_bytes:(\\d+)`, 'm').exec(stats)?.[1]);
+    return { read: total('input'), written: total('output') };
+  };
+  const nothing = await count(async () => {});
+  const all = await count(act);
+  return { read: all.read - nothing.read, written: all.written - nothing.written };
+}
