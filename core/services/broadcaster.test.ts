@@ -277,3 +277,34 @@ test('a job that Redis lost is said to be lost; one it does not answer for goes 
   await silent.answer(silent.missed());
   expect(silent.told).toEqual(['job_started 2']);
 });
+
+test('the output of many jobs is asked for one job at a time: each may have kept a MiB', async () => {
+  const names = Array.from({ length: 20 }, (_, i) => `j${i}`);
+  let [under_way, most, asked] = [0, 0, 0];
+  let up = () => {};
+  const store = {
+    up: true,
+    onDown: () => {},
+    onEffect: () => {},
+    onUp: (listener: () => void) => (up = listener),
+    watch: async (ids: string[]) =>
+      ids.map(id => ({ ref: `/${id}`, fields: { n: 2, an: 1, oi: 9 }, eventsAfter: () => [] })),
+    outputs: async () => {
+      most = Math.max(most, ++under_way);
+      await new Promise(setImmediate);
+      asked += 1;
+      under_way -= 1;
+      return [];
+    },
+  };
+  const broadcaster = new Broadcaster(store as unknown as Store);
+  const output = Object.fromEntries(names.map(name => [name, 0]));
+  await broadcaster.watch({ event: () => {} }, names, { seq: {}, output }, () => {});
+  expect([asked, most]).toEqual([20, 1]);
+  // After a break of the link as well: of other watchers, for whom the records say that some was missed.
+  for (const name of names)
+    broadcaster.grant(broadcaster.hold({ event: () => {} }, `/${name}`, 'all'), 'all');
+  up();
+  await expect.poll(() => asked).toBe(40);
+  expect(most).toBe(1);
+});

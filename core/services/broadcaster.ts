@@ -177,7 +177,7 @@ export class Broadcaster {
     let outputs: (KeptOutput | null)[];
     try {
       jobs = await this.#store.watch(ids, 'all');
-      outputs = await Promise.all(jobs.map(job => this.#keptOutputs(job, after)));
+      outputs = await inTurn(jobs, job => this.#keptOutputs(job, after));
     } catch (error) {
       for (const watch of watches) this.refuse(watch);
       throw error;
@@ -309,7 +309,7 @@ export class Broadcaster {
       let outputs: StoredOutput[][];
       try {
         jobs = await this.#store.watch(part.map(idOf), 'all');
-        outputs = await Promise.all(part.map((ref, at) => this.#missedOutputs(ref, jobs[at])));
+        outputs = await inTurn(part, (ref, at) => this.#missedOutputs(ref, jobs[at]));
       } catch {
         return this.#catchUpLater();
       }
@@ -360,6 +360,13 @@ function watchOf(listener: Listener, first: Watch | undefined): Watch | undefine
   let watch = first;
   while (watch && watch.listener !== listener) watch = watch.after;
   return watch;
+}
+
+/** Asks one after another: each may have kept a MiB, and the link to Redis is everybody's. */
+async function inTurn<T, R>(all: T[], ask: (one: T, index: number) => Promise<R>): Promise<R[]> {
+  const answers: R[] = [];
+  for (const [index, one] of all.entries()) answers.push(await ask(one, index));
+  return answers;
 }
 
 /** User-given keys are looked up as own properties only. */

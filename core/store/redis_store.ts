@@ -12,8 +12,8 @@ import { adviseOn, Durability } from './durability.ts';
 import { parseEffect, type ResultOf } from './effects.ts';
 import { checkLayout } from './layout.ts';
 import { keyOf, type KeyName, refOf } from './keys.ts';
-import { listJobs, readJobs } from './listing.ts';
-import { LETTER_OF, LETTERS, type Letter, queuedAt, type RawJob, StoredJob } from './records.ts';
+import { inCalls, listJobs, readJobs } from './listing.ts';
+import { LETTER_OF, LETTERS, type Letter, queuedAt, type StoredJob } from './records.ts';
 import { nothingStored, RedisLink } from './redis_link.ts';
 import { loadScripts } from './scripts.ts';
 import type {
@@ -413,8 +413,10 @@ export class RedisStore implements Store {
 
   async watch(job_ids: string[], level: WatchLevel): Promise<(StoredJob | null)[]> {
     const refs = job_ids.map(id => refOf(id));
-    const reply = (await this.#run('watch', [LEVEL[level], ...refs], 'all')) as (RawJob | null)[];
-    return reply.map((raw, i) => (raw ? StoredJob.of(refs[i] as string, raw) : null));
+    const jobs: (StoredJob | null)[] = [];
+    const set = (part: string[]) => this.#run('watch', [LEVEL[level], ...part], 'all');
+    for await (const job of inCalls(refs, set)) jobs.push(job);
+    return jobs;
   }
 
   async outputs(job_id: string, from: number): Promise<StoredOutput[]> {

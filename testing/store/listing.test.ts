@@ -1,9 +1,9 @@
-/** What lists read, in bytes and calls: the one link to Redis is everybody's. */
+/** What lists and watches read, in bytes and calls: the one link to Redis is everybody's. */
 import { expect, test } from 'vitest';
 import type { Submission } from '../../core/messages/job.ts';
 import type { RedisStore } from '../../core/store/redis_store.ts';
-import { freshStores } from './fresh_stores.ts';
-import { bytesOf, callsOf, submit } from './operations.ts';
+import { freshStores, type Job } from './fresh_stores.ts';
+import { bytesOf, callsOf, claim, finish, machine, slot, submit } from './operations.ts';
 
 const { redis, openStore } = await freshStores();
 
@@ -47,6 +47,33 @@ test('a full list reads a bounded part in one call, and no more than its page ta
   const page = { ...PAGE, full: true, max_bytes: 2 * BIG.length + 10_000 };
   const { written } = await bytesOf(redis, () => store.list(page));
   expect(written).toBeLessThan(10 * BIG.length);
+});
+
+test('a watch reads no params, and a bounded part in one call', async () => {
+  const store = await bigJobs();
+  const ids = Array.from({ length: JOBS }, (_, i) => `j${i}`);
+  const watch = async () => {
+    const jobs = await store.watch([...ids, 'none'], 'all');
+    expect(jobs.map(job => job?.record(false).job_id)).toEqual([...ids, undefined]);
+  };
+  expect((await bytesOf(redis, watch)).written).toBeLessThan(BIG.length);
+  expect((await callsOf(redis, watch))['evalsha']).toBeGreaterThanOrEqual(JOBS / 7);
+});
+
+test('a watch of ended jobs tells their results, a bounded part in one call', async () => {
+  const store = await openStore();
+  await machine(store);
+  const result = JSON.stringify(BIG);
+  for (let i = 0; i < JOBS; i++) {
+    await submit(store, `j${i}`);
+    await finish(store, (await claim(store, slot())) as Job, 'completed', { payload: result });
+  }
+  const ids = Array.from({ length: JOBS }, (_, i) => `j${i}`);
+  const calls = await callsOf(redis, async () => {
+    const jobs = await store.watch(ids, 'all');
+    expect(jobs.every(job => job?.eventsAfter(0).at(-1)?.fields.includes(result))).toBe(true);
+  });
+  expect(calls['evalsha']).toBeGreaterThanOrEqual(JOBS / 7);
 });
 
 test('pages of both kinds show each job once, newest first', async () => {

@@ -1,24 +1,30 @@
 #!lua flags=allow-oom
 --- @include "lib/queue"
--- From now on the hub hears of these jobs; the records are as they were when it began to listen.
+--- @include "lib/outline"
+-- From now on the hub hears of these jobs; the records are as they were when it began to listen. Of the refs given as many
+-- of the first as one call should read, at least one.
 --
 -- KEYS  the shard's tag
 -- ARGV  hub, level, then refs
--- REPLY for each ref {body, record, result, past}, or false
+-- REPLY for each {body without params, record, result}, or false
 local level = tonumber(ARGV[2])
-local reply = {}
+local reply, bytes = {}, 0
 for i = 3, #ARGV do
   local ref = ARGV[i]
-  local record = redis.call('HGET', K.jobs, ref)
-  reply[i - 2] = record
-    and { redis.call('HGET', K.bodies, ref), record, redis.call('HGET', K.results, ref), redis.call('HGET', K.pasts, ref) }
+  local body, record = redis.call('HGET', K.bodies, ref), redis.call('HGET', K.jobs, ref)
   local job = load_job(ref)
+  local result = job and job.st == 'c' and redis.call('HGET', K.results, ref)
+  bytes = bytes + (body and #body or 0) + (result and #result or 0)
+  reply[i - 2] = body and record and { outline(body), record, result }
   if job and not ENDED[job.st] then
     local before = job.w
     add_watch(job, ME, level)
     if job.w ~= before then
       save_job(ref, job)
     end
+  end
+  if bytes > CALL_BYTES then
+    break
   end
 end
 return finish_script(reply)
