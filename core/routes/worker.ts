@@ -11,8 +11,8 @@ import type { Statistics } from '../services/statistics.ts';
 import type { Machine, Slot } from '../services/slot.ts';
 import { refOf } from '../store/keys.ts';
 import { RETRY_AFTER_MS } from '../store/redis_link.ts';
-import type { Finish, Finished, Sign, Store } from '../store/store.ts';
-import { ProgressGate, StaleNotices } from './worker_gates.ts';
+import type { Finish, Finished, Report, Sign, Store } from '../store/store.ts';
+import { LateProgress, ProgressGate, StaleNotices } from './worker_gates.ts';
 import { reply, replyText } from './common.ts';
 import type { Handlers, Router } from './router.ts';
 
@@ -55,6 +55,7 @@ const envelopeOf = ({ job_id, lease_id, request_id }: LeaseMessage): LeaseMessag
 export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
   const { config, clock, store, fleet, statistics, traces, log } = services;
   const progress = new ProgressGate(config.PROGRESS_RATE);
+  const late = new LateProgress(store);
   const stale = new StaleNotices();
   const machineOf = (connection: Connection) => fleet.machineOf(connection) as Machine;
 
@@ -71,7 +72,10 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
     const { machine_id } = machineOf(connection);
     const message = envelopeOf(reported);
     const { job_id, lease_id } = message;
-    store.report({ ref: refOf(job_id), lease_id, machine_id, ...sign }, (error, answer) => {
+    const what: Report = { ref: refOf(job_id), lease_id, machine_id, ...sign };
+    if (what.kind === 'progress') late.sent(what);
+    store.report(what, (error, answer) => {
+      if (what.kind === 'progress') late.answered(what, error === null && answer === 'late');
       if (error) return;
       if (sign.kind === 'started' && answer === 'ok') logStart(connection, message);
       if (answer === 'stale') statistics.measures.tallies.fenced += 1;
@@ -86,6 +90,7 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
     const message = envelopeOf(ended);
     const { job_id, lease_id } = message;
     progress.forget(lease_id);
+    late.forget(lease_id);
     const slot = machine.leased.get(lease_id);
     const lease = slot?.lease ?? null;
     const ref = refOf(job_id);

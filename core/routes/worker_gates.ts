@@ -1,4 +1,5 @@
 import { monotonic } from '../clock.ts';
+import type { Report, Store } from '../store/store.ts';
 
 /** A worker that goes on under a lost lease is told so at most this often. */
 const STALE_NOTICE_MS = 1000;
@@ -66,6 +67,54 @@ export class ProgressGate {
     const now = monotonic();
     for (const [id, gate] of this.#gates) {
       if (id !== lease_id && gate.timer === null && gate.next_at < now) this.#gates.delete(id);
+    }
+  }
+}
+
+type Progress = Extract<Report, { kind: 'progress' | 'late_progress' }>;
+
+/** Redis writes the progress of a lease once a second. */
+const LATE_MS = 1000;
+
+/** Brings progress that Redis told and did not write, if nothing newer came: so the record has the latest in the end. */
+export class LateProgress {
+  readonly #store: Store;
+  /** By lease, the newest that was sent and is not known to be written. */
+  readonly #newest = new Map<string, Progress>();
+  readonly #late = new Set<Progress>();
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  sent(progress: Progress): void {
+    this.#newest.set(progress.lease_id, progress);
+  }
+
+  answered(progress: Progress, is_late: boolean): void {
+    if (this.#newest.get(progress.lease_id) !== progress) return;
+    if (!is_late) {
+      this.#newest.delete(progress.lease_id);
+      return;
+    }
+    this.#late.add(progress);
+    this.#timer ??= setTimeout(() => this.#bring(), LATE_MS).unref();
+  }
+
+  /** The job is over: its record says so. */
+  forget(lease_id: string): void {
+    this.#newest.delete(lease_id);
+  }
+
+  #bring(): void {
+    this.#timer = null;
+    for (const progress of this.#late) {
+      this.#late.delete(progress);
+      if (this.#newest.get(progress.lease_id) !== progress) continue;
+      this.#store.report({ ...progress, kind: 'late_progress' }, (error, answer) =>
+        this.answered(progress, error === null && answer === 'late'),
+      );
     }
   }
 }

@@ -31,6 +31,7 @@ import type {
   Reaped,
   Registered,
   Report,
+  Reported,
   SlotAddress,
   Store,
   StoredOutput,
@@ -272,7 +273,7 @@ export class RedisStore implements Store {
     return new Set((await this.#link.call('SMEMBERS', key('fit', class_id))) as string[]);
   }
 
-  report(report: Report, done: Done<'ok' | 'stale' | number>): void {
+  report(report: Report, done: Done<Reported>): void {
     if (report.kind !== 'started') {
       this.#batch.add('report', reportArgs(report), done);
       return;
@@ -667,6 +668,8 @@ function reportArgs(report: Report): (string | number)[] {
       return [...head, 's', '', '', ''];
     case 'progress':
       return [...head, 'p', report.progress, report.data, report.message];
+    case 'late_progress':
+      return [...head, 'w', report.progress, '', report.message];
     case 'output':
       return [...head, 'o', report.index, report.data, ''];
   }

@@ -60,8 +60,12 @@ export interface Held {
 export type Sign =
   | { kind: 'started' }
   | { kind: 'progress'; progress: number; message: string; data: string }
+  /** Progress that was told and not written: no sign of its own. */
+  | { kind: 'late_progress'; progress: number; message: string }
   | { kind: 'output'; index: number; data: string };
 export type Report = Held & { machine_id: string } & Sign;
+/** `late`: the progress was told, but is not in the record. A number is the next index of output. */
+export type Reported = 'ok' | 'late' | 'stale' | number;
 
 /** `undelivered` is the hub's own word: the worker was gone before the job could be sent. */
 export type FinishKind = 'completed' | 'failed' | 'cancelled' | 'released' | 'rejected' | 'undelivered';
@@ -197,7 +201,7 @@ export interface Store {
   /** The signatures of which Redis holds that a class can run them. */
   fitting(class_id: string): Promise<Set<string>>;
   /** Notes a sign of work; `stale` if the lease is not the present one. Of outputs: the next index wanted. */
-  report(report: Report, done: Done<'ok' | 'stale' | number>): void;
+  report(report: Report, done: Done<Reported>): void;
   /** Ends a lease as its worker says, if it is the present one. A repeat gets the same answer. */
   finish(finish: Finish, done: Done<Finished>): void;
 

@@ -517,6 +517,18 @@ describe.skipIf(hub.skip).concurrent('job_progress', () => {
     expect(client.events(job_id).at(-1)?.type).toBe('job_completed');
   });
 
+  test('the record has the last one also when nothing comes after it', async () => {
+    await using client = await hub.client();
+    const { job_id, machine, lease } = await hub.assigned_job(client);
+    await using _machine = machine;
+    machine.progress(lease, 0.1, { message: 'one' });
+    await event(client, job_id, 'job_progress');
+    machine.progress(lease, 0.5, { message: 'two' });
+    await expect
+      .poll(async () => get_job(client, job_id))
+      .toMatchObject({ progress: 0.5, progress_message: 'two' });
+  });
+
   test('the record has the latest, and it starts again with each assignment', async () => {
     await using client = await hub.client();
     const { job_id, machine, lease } = await hub.assigned_job(client, { watch: 'all' });

@@ -25,6 +25,7 @@ function idleSlot(): Slot {
     registered_at: 0,
     attaching: undefined,
     gone: false,
+    leaving: false,
   };
   const profile = { job_types: ['*'], gpu_name: null, vram_mb: null, models: [], labels: {} };
   return new Slot(machine, { index: 0 }, profile, 0);

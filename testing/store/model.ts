@@ -6,7 +6,15 @@
  * waits whole units, so what is due at a time is never in doubt.
  */
 import type { JobState } from '../../core/messages/job.ts';
-import type { Claimed, Finished, FinishKind, Held, HeldAnswer, Submitted } from '../../core/store/store.ts';
+import type {
+  Claimed,
+  Finished,
+  FinishKind,
+  Held,
+  HeldAnswer,
+  Reported,
+  Submitted,
+} from '../../core/store/store.ts';
 
 /** Durations in units. */
 export interface Rules {
@@ -419,12 +427,7 @@ export class Model {
   }
 
   /** @param output the index of an output, if it is one */
-  report(
-    job_id: string,
-    lease_id: string,
-    machine_id: string,
-    output: number | null,
-  ): 'ok' | 'stale' | number {
+  report(job_id: string, lease_id: string, machine_id: string, output: number | null): Reported {
     const job = this.jobs.get(job_id);
     const lease = this.#find(job, lease_id, machine_id);
     if (job === undefined || lease === null || !this.#mayHold(job, lease)) return 'stale';

@@ -12,6 +12,7 @@ import type {
   Finished,
   Held,
   Report,
+  Reported,
   SlotAddress,
   Submitted,
 } from '../../core/store/store.ts';
@@ -166,9 +167,12 @@ export const claim = (store: RedisStore, slot: SlotAddress) =>
   new Promise<Claimed>((resolve, reject) =>
     store.claim(slot, (error, answer) => (error ? reject(error) : resolve(answer))),
   );
+/** Whether progress was written hangs on real time, which the model has none of. */
 export const report = (store: RedisStore, what: Report) =>
-  new Promise<'ok' | 'stale' | number>((resolve, reject) =>
-    store.report(what, (error, answer) => (error ? reject(error) : resolve(answer))),
+  new Promise<Reported>((resolve, reject) =>
+    store.report(what, (error, answer) =>
+      error ? reject(error) : resolve(answer === 'late' ? 'ok' : answer),
+    ),
   );
 export const finish = (store: RedisStore, what: Finish) =>
   new Promise<Finished>((resolve, reject) =>

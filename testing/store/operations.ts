@@ -9,6 +9,7 @@ import type {
   Finished,
   FinishKind,
   Held,
+  Reported,
   Sign,
   SlotAddress,
   Submitted,
@@ -41,7 +42,7 @@ export const finish = (store: RedisStore, job: Held, kind: FinishKind, more: Par
     store.finish({ ref, lease_id, machine_id: 'm', kind, payload, retryable: true, ...more }, done);
   });
 export const report = (store: RedisStore, { ref, lease_id }: Held, sign: Sign) =>
-  promised<'ok' | 'stale' | number>(done => store.report({ ref, lease_id, machine_id: 'm', ...sign }, done));
+  promised<Reported>(done => store.report({ ref, lease_id, machine_id: 'm', ...sign }, done));
 
 export const CONNECTION = 'h_test:c1.0';
 export const slot = (index = 0, more: Partial<SlotAddress> = {}): SlotAddress => ({

@@ -3,12 +3,14 @@
 -- Signs of work: started, progress, output. Anything under another lease than the present one changes nothing.
 --
 -- KEYS  the shard's tag
--- ARGV  hub, then for each sign: ref, lease, machine, kind (s p o), progress or index, data (JSON or ''), message (JSON or '')
--- REPLY {for each sign: ok, stale, or (outputs) the next index wanted}
+-- ARGV  hub, then for each sign: ref, lease, machine, kind (s p o, or w: write progress that was told and came back as late),
+--       progress or index, data (JSON or ''), message (JSON or '')
+-- REPLY {for each sign: ok, stale, late (progress that was told, but is not written), or (outputs) the next index wanted}
 local STRIDE = 7
 local PROGRESS_WRITE_MS = 1000
 
--- Redis holds the latest progress, but not each: one write a second is enough for who comes later.
+-- Redis holds the latest progress, but not each: one write a second is enough for who comes later. The hub that has the
+-- worker brings what is left out when the second is over.
 local function write_progress(job, progress, text)
   if not job.pt or now - job.pt >= PROGRESS_WRITE_MS or progress == '1' then
     job.pg = progress
@@ -40,15 +42,31 @@ local function add_output(ref, job, index, data)
   return job.oi
 end
 
+-- It was told, and its sign was counted, when it came.
+local function write_late(ref, job, lease, progress, text)
+  if not job or not is_present(job, lease) then
+    return 'stale'
+  elseif not write_progress(job, progress, text) then
+    return 'late'
+  end
+  save_job(ref, job)
+  return 'ok'
+end
+
 local function report(ref, lease, machine, kind, number, data, text)
   local job = load_job(ref)
+  if kind == 'w' then
+    return write_late(ref, job, lease, number, text)
+  end
   if not job or not may_hold(ref, job, lease) or not is_of(job.lw, machine) then
     return 'stale'
   end
   local changed = start_job(ref, job)
   local answer = 'ok'
   if kind == 'p' then
-    changed = write_progress(job, number, text) or changed
+    local written = write_progress(job, number, text)
+    answer = written and 'ok' or 'late'
+    changed = written or changed
     tell(ref, job, 'job_progress', number, text, data)
   elseif kind == 'o' then
     answer = add_output(ref, job, tonumber(number), data)
