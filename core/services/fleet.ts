@@ -87,7 +87,7 @@ export class Fleet {
       slot => void this.#fenced(slot.machine),
     );
     store.onEffect(effect => this.#effect(effect));
-    store.onChanged(() => this.reattach());
+    store.onUp(() => this.reattach());
   }
 
   onChange(listener: (change: WorkerChange, record: WorkerRecord, reason?: string) => void): void {
@@ -309,16 +309,22 @@ export class Fleet {
   }
 
   /**
-   * Says again which machines this hub has: Redis may have lost that or come back older, or other hubs took this one for
-   * dead. The sockets stay; what the machines are at, their heartbeats tell.
+   * Says again which machines this hub has: Redis may have lost that or come back older, other hubs took this one for
+   * dead, or words of operators were missed. The sockets stay; what the machines are at, their heartbeats tell.
    */
   reattach(): void {
-    for (const machine of this.#machines.values()) void this.#fenced(machine);
+    // What is under way may have read too early.
+    for (const machine of this.#machines.values())
+      void Promise.resolve(machine.attaching).then(() => this.#askAgain(machine));
   }
 
   /** Redis names another connection of the machine, or none. */
   #fenced(machine: Machine): Promise<void> {
     this.#measures.tallies.fenced += 1;
+    return this.#askAgain(machine);
+  }
+
+  #askAgain(machine: Machine): Promise<void> {
     machine.attaching ??= this.#attach(machine).finally(() => {
       machine.attaching = undefined;
     });
@@ -329,17 +335,23 @@ export class Fleet {
     if (machine.gone || machine.leaving) return;
     const { machine_id, fence, registered_at } = machine;
     // Redis is away: the next claim or heartbeat asks again.
-    const held = await this.#store.attach(machine_id, fence, registered_at).catch(() => undefined);
+    const kept = await this.#store.attach(machine_id, fence, registered_at).catch(() => undefined);
     if (machine.gone) return;
-    if (held === null) return this.#replaced(machine);
+    if (kept === null) return this.#replaced(machine);
     for (const slot of machine.slots.values()) {
-      const lease = held?.get(slot.index);
+      const lease = kept?.slots.get(slot.index);
       // A lease Redis does not know stays until the worker no longer names it.
       if (lease && lease.lease_id === slot.lease?.lease_id) slot.lease.mark = lease.mark;
       else if (lease) slot.lease = { ...lease, signature: null };
       this.dispatcher.settle(slot);
       this.#tell('updated', slot);
+      if (kept) this.#catchUpOnDrain(slot, kept.drained.get(slot.index) ?? null);
     }
+  }
+
+  /** An operator's word is told once; one that this hub did not hear is found here. */
+  #catchUpOnDrain(slot: Slot, why: string | null): void {
+    if (why !== (slot.operator && JSON.stringify(slot.operator))) this.#operatorDrain([slot.worker_id], why);
   }
 
   /** Another connection has the machine: the newest wins. */

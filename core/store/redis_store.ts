@@ -26,6 +26,7 @@ import type {
   FinishKind,
   Held,
   HeldAnswer,
+  KeptSlots,
   ListFilter,
   MachineAddress,
   Reaped,
@@ -181,10 +182,6 @@ export class RedisStore implements Store {
     this.#link.on('down', listener);
   }
 
-  onChanged(listener: () => void): void {
-    this.#link.on('changed', listener);
-  }
-
   /** Machines could not renew meanwhile, and the promise of `DURABILITY` may be another server's. */
   #changed(): void {
     // Asked first: the next job that is accepted sets it right.
@@ -321,29 +318,13 @@ export class RedisStore implements Store {
     const args = [machine_id, connection, indexes.join(','), ...formerly, ...pairs(running)];
     const reply = await this.#run('register', args, 'machines');
     const [, answers, fields, at] = reply as [string, AnswerReply[], string[], number];
-    const registered: Registered = {
-      answers: answers.map(toAnswer),
-      slots: new Map(),
-      drained: new Map(),
-      at,
-    };
-    for (let i = 0; i < fields.length; i += 2) {
-      const [field, value] = [fields[i] as string, fields[i + 1] as string];
-      const index = Number(field.slice(1));
-      if (field.startsWith('o')) registered.drained.set(index, value);
-      else registered.slots.set(index, toSlot(value));
-    }
-    return registered;
+    return { answers: answers.map(toAnswer), at, ...toSlots(fields) };
   }
 
   async attach(machine_id: string, connection: string, registered_at: number) {
     const reply = await this.#run('attach', [machine_id, connection, registered_at], 'machines');
     const [present, fields] = reply as [number, string[]];
-    if (present === 0) return null;
-    const slots: Registered['slots'] = new Map();
-    for (let i = 0; i < fields.length; i += 2)
-      slots.set(Number((fields[i] as string).slice(1)), toSlot(fields[i + 1] as string));
-    return slots;
+    return present === 0 ? null : toSlots(fields);
   }
 
   async renew(machine_id: string, connection: string, running: Held[]) {
@@ -659,6 +640,18 @@ const toAnswer = ([action, next_output]: AnswerReply): HeldAnswer => ({ action, 
 function toSlot(value: string): Held & { mark: 'x' | 't' | null } {
   const [lease_id, ref, mark] = value.split(' ') as [string, string, 'x' | 't' | undefined];
   return { ref, lease_id, mark: mark ?? null };
+}
+
+/** Slots that hold a lease, and those an operator drained, from the fields of a machine that say so. */
+function toSlots(fields: string[]): KeptSlots {
+  const kept: KeptSlots = { slots: new Map(), drained: new Map() };
+  for (let i = 0; i < fields.length; i += 2) {
+    const [field, value] = [fields[i] as string, fields[i + 1] as string];
+    const index = Number(field.slice(1));
+    if (field.startsWith('o')) kept.drained.set(index, value);
+    else kept.slots.set(index, toSlot(value));
+  }
+  return kept;
 }
 
 function reportArgs(report: Report): (string | number)[] {

@@ -92,12 +92,16 @@ export interface HeldAnswer {
   next_output: number;
 }
 
-export interface Registered {
-  answers: HeldAnswer[];
-  /** Slots with a lease: mark `x` it ran out, `t` it was taken away. */
+/** What Redis keeps of a machine's slots. */
+export interface KeptSlots {
+  /** Those with a lease: mark `x` it ran out, `t` it was taken away. */
   slots: Map<number, Held & { mark: 'x' | 't' | null }>;
-  /** Slots an operator drained, with why (JSON). */
+  /** Those an operator drained, with why (JSON). */
   drained: Map<number, string>;
+}
+
+export interface Registered extends KeptSlots {
+  answers: HeldAnswer[];
   /** ms of the time of Redis. */
   at: number;
 }
@@ -179,8 +183,6 @@ export interface Store {
   /** Told when Redis can be served again: hints may have been missed. */
   onUp(listener: () => void): void;
   onDown(listener: (why: string) => void): void;
-  /** Another server process answers than before, perhaps with older data. Told before `onUp`. */
-  onChanged(listener: () => void): void;
 
   /**
    * Accepts a job. Redis holds it when this is answered; the same content under the same id makes nothing new.
@@ -221,9 +223,9 @@ export interface Store {
    * Makes the connection the machine's again where Redis lost or forgot it, unless the machine registered elsewhere later.
    *
    * @param registered_at ms, as `register` said
-   * @returns the slots with a lease, or null if another connection has the machine
+   * @returns null if another connection has the machine
    */
-  attach(machine_id: string, connection: string, registered_at: number): Promise<Registered['slots'] | null>;
+  attach(machine_id: string, connection: string, registered_at: number): Promise<KeptSlots | null>;
   /** Renews the leases named. `leased`: the slots that have one now. Null if it is not the machine's connection. */
   renew(
     machine_id: string,

@@ -150,6 +150,29 @@ test('a hub whose Redis could not be made ready at once serves as soon as it can
   await until('readyz 200', async () => (await readyz()) === 200);
 });
 
+test('words of operators that were lost with the link are found when it is back', async () => {
+  const { way, hub } = await hubBehindProxy();
+  const machine = await connect(hub.wsUrl, '/ws/worker');
+  await machine.request({ type: 'register_worker', machine_id: 'm1', job_types: ['*'], gpu_count: 2 });
+  const redis = fleet.redis.client();
+  const [first, second] = ['m1:gpu0', 'm1:gpu1'] as [string, string];
+  await until('the machine at the other hub', async () => (await fleet.api.workers()).length === 2);
+  await fleet.api.drain(first, 'new driver');
+  await machine.next('worker_draining');
+
+  way.stall('down');
+  await fleet.api.resume(first);
+  await fleet.api.drain(second, 'new fan');
+  expect(await redis.hmget(keyOf(0, 'machine', 'm1'), 'o0', 'o1')).toEqual([null, expect.any(String)]);
+  way.cutNow();
+  way.pass();
+  expect(await machine.next('worker_resumed', { timeout_ms: 10_000 })).toMatchObject({ worker_ids: [first] });
+  expect(await machine.next('worker_draining')).toMatchObject({ worker_ids: [second], reason: 'new fan' });
+  const client = await connect(fleet.hub.wsUrl, '/ws/client');
+  await client.request({ type: 'submit_job', job_type: 'x', params: {} });
+  expect(await machine.next('job_assigned')).toMatchObject({ worker_id: first });
+});
+
 test('a hub that is asked to stop while Redis hangs still says goodbye, and ends in time', async () => {
   const { way, hub } = await hubBehindProxy();
   const peers = await Promise.all([connect(hub.wsUrl, '/ws/client'), connect(hub.wsUrl, '/ws/worker')]);

@@ -552,13 +552,13 @@ export class Model {
   }
 
   /** @param later did this connection register after any other, or before? */
-  attach(machine_id: string, connection: string, later: boolean): Machine['slots'] | null {
+  attach(machine_id: string, connection: string, later: boolean): Machine | null {
     const machine = this.machine(machine_id);
     const other = machine.connection !== null && machine.connection !== connection;
     if (other && !later && !machine.from_long_ago) return null;
     machine.connection = connection;
     machine.from_long_ago = !later;
-    return machine.slots;
+    return machine;
   }
 
   /** @param connection or the id of a hub that died: any of its connections */

@@ -425,11 +425,12 @@ const attaches = fc.tuple(machines, connections, fc.boolean(), twice).map(
         const kept = model.attach(machine, connection, later);
         const expected =
           kept &&
-          [...kept].map(([index, { lease_id, job_id, mark }]) => [
+          [...kept.slots].map(([index, { lease_id, job_id, mark }]) => [
             index,
             { lease_id, ref: refOf(job_id), mark },
           ]);
-        expect(answer && [...answer].sort(), 'the slots it finds').toEqual(expected && expected.sort());
+        expect(answer && [...answer.slots].sort(), 'the slots it finds').toEqual(expected && expected.sort());
+        expect(answer && [...answer.drained.keys()].sort()).toEqual(kept && [...kept.drained].sort());
       },
       again,
     ),

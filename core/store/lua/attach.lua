@@ -6,7 +6,7 @@
 --
 -- KEYS  the shard's tag
 -- ARGV  hub, machine, connection, ms when that registered
--- REPLY {1 if it is the machine's connection now, slot fields}
+-- REPLY {1 if it is the machine's connection now, slot fields, an operator's words on slots among them}
 local key = K.machine .. ARGV[2]
 local known = redis.call('HMGET', key, 'conn', 'at')
 if known[1] and known[1] ~= ARGV[3] and tonumber(known[2] or 0) > tonumber(ARGV[4]) then
@@ -15,7 +15,7 @@ end
 redis.call('HSET', key, 'conn', ARGV[3], 'at', ARGV[4])
 local record, slots = redis.call('HGETALL', key), {}
 for i = 1, #record, 2 do
-  if string.match(record[i], '^s%d') then
+  if string.match(record[i], '^[so]%d') then
     slots[#slots + 1] = record[i]
     slots[#slots + 1] = record[i + 1]
   end
