@@ -383,17 +383,11 @@ export class Fleet {
     if (machine === undefined) return;
     this.#retire(machine);
     this.#log.info({ machine_id: machine.machine_id }, 'machine disconnected');
-    const held = new Set(await this.#store.disconnect(machine.machine_id, machine.fence).catch(() => []));
-    // It may be back already, here or elsewhere: then its records are the newer ones.
-    if (this.#machines.has(machine.machine_id)) return;
-    for (const slot of machine.slots.values()) {
-      this.#emit('disconnected', slot.record(null), 'connection lost');
-    }
-    const records = [...machine.slots.values()];
-    const away = records.filter(slot => held.has(slot.index));
-    const left = records.filter(slot => !held.has(slot.index));
-    await this.#store.putWorkers(away.map(slot => slot.record(null))).catch(() => undefined);
-    await this.#store.dropWorkers(left.map(slot => slot.worker_id)).catch(() => undefined);
+    const records = offline(machine);
+    const held = await this.#store.disconnect(machine.machine_id, machine.fence, records).catch(() => []);
+    // It is back already, elsewhere or here: it is not away.
+    if (held === null || this.#machines.has(machine.machine_id)) return;
+    for (const record of records) this.#emit('disconnected', record, 'connection lost');
   }
 
   /**
@@ -658,6 +652,9 @@ function noteRejections(rejections: Survey['rejections'], slot: Slot): void {
     .filter(([, { active }]) => active)
     .map(([signature]) => signature);
 }
+
+/** What is listed of a machine that is away. */
+const offline = (machine: Machine) => [...machine.slots.values()].map(slot => slot.record(null));
 
 const machineOfWorker = (worker_id: string) => worker_id.slice(0, worker_id.lastIndexOf(':gpu'));
 

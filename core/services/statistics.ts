@@ -239,13 +239,13 @@ export class Statistics {
     const orphans: WorkerRecord[] = [];
     for (const record of records) {
       if (record.hub_id === null || this.#isServed(record, doubtful)) continue;
+      const orphan: WorkerRecord = { ...record, status: 'offline', hub_id: null };
       // Null: it has registered elsewhere, and its new hub writes its record.
-      await this.#store.disconnect(record.machine_id, record.hub_id);
-      orphans.push({ ...record, status: 'offline', hub_id: null });
+      if ((await this.#store.disconnect(record.machine_id, record.hub_id, [orphan])) !== null)
+        orphans.push(orphan);
     }
-    await this.#store.putWorkers(orphans);
     if (orphans.length > 0) for (const listener of this.#onDeadWorkers) listener(orphans);
-    await this.#store.dropLeft([...records.filter(record => record.hub_id === null), ...orphans]);
+    await this.#store.dropLeft(records.filter(record => record.hub_id === null));
   }
 
   /** Does the hub that the record names live? This one lives, but an older Redis may name machines it no longer has. */

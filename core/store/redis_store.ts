@@ -333,11 +333,13 @@ export class RedisStore implements Store {
     return fenced === 1 ? null : { answers: answers.map(toAnswer), freed, leased: leased.sort() };
   }
 
-  async disconnect(machine_id: string, connection: string): Promise<number[] | null> {
-    const [present, held] = (await this.#run('disconnect', [machine_id, connection], 'machines')) as [
-      number,
-      number[],
-    ];
+  async disconnect(
+    machine_id: string,
+    connection: string,
+    offline: WorkerRecord[] = [],
+  ): Promise<number[] | null> {
+    const args = [machine_id, connection, ...fieldsOf(offline)];
+    const [present, held] = (await this.#run('disconnect', args, 'machines')) as [number, number[]];
     return present === 1 ? held : null;
   }
 
@@ -494,12 +496,8 @@ export class RedisStore implements Store {
   }
 
   async putWorkers(records: WorkerRecord[]): Promise<void> {
-    const fields = records.flatMap(record => [record.worker_id, JSON.stringify(record)]);
+    const fields = fieldsOf(records);
     if (fields.length > 0) await this.#link.call('HSET', key('workers'), ...fields);
-  }
-
-  async dropWorkers(worker_ids: string[]): Promise<void> {
-    if (worker_ids.length > 0) await this.#link.call('HDEL', key('workers'), ...worker_ids);
   }
 
   async dropLeft(records: WorkerRecord[]): Promise<void> {
@@ -514,7 +512,8 @@ export class RedisStore implements Store {
         return lease === null && conn === null ? [worker_id] : [];
       }),
     );
-    await this.dropWorkers(left.flat());
+    const worker_ids = left.flat();
+    if (worker_ids.length > 0) await this.#link.call('HDEL', key('workers'), ...worker_ids);
   }
 
   tellHub(hub_id: string, frame: string): void {
@@ -668,6 +667,8 @@ function reportArgs(report: Report): (string | number)[] {
   }
 }
 
+const fieldsOf = (records: WorkerRecord[]) =>
+  records.flatMap(record => [record.worker_id, JSON.stringify(record)]);
 const pairs = (running: Held[]) => running.flatMap(({ ref, lease_id }) => [ref, lease_id]);
 
 /** Replies of HGETALL: a flat list, or an object where the client made one of it. */

@@ -232,8 +232,13 @@ export interface Store {
     connection: string,
     running: Held[],
   ): Promise<{ answers: HeldAnswer[]; freed: number[]; leased: number[] } | null>;
-  /** The socket is gone. Answers the slots that still have a lease, or null if it was not the machine's connection. */
-  disconnect(machine_id: string, connection: string): Promise<number[] | null>;
+  /**
+   * The socket is gone.
+   *
+   * @param offline the records of its workers from now on: those whose slots still have a lease stay listed with them
+   * @returns the slots that still have a lease, or null if another connection has the machine: then its records stay
+   */
+  disconnect(machine_id: string, connection: string, offline?: WorkerRecord[]): Promise<number[] | null>;
 
   cancel(
     job_id: string,
@@ -271,7 +276,6 @@ export interface Store {
   beat(info: string, has_monitor: boolean, dead_after_ms: number, classes: string[]): Promise<Beat>;
   leave(): Promise<void>;
   putWorkers(records: WorkerRecord[]): Promise<void>;
-  dropWorkers(worker_ids: string[]): Promise<void>;
   /** Drops the records of offline workers that no longer hold a lease. */
   dropLeft(records: WorkerRecord[]): Promise<void>;
   /** A frame about a worker for the monitors of another hub; a hint, nobody waits for it. */

@@ -173,6 +173,22 @@ test('words of operators that were lost with the link are found when it is back'
   expect(await machine.next('job_assigned')).toMatchObject({ worker_id: first });
 });
 
+test('a hub that has not heard yet that its machine is elsewhere leaves the records of it alone', async () => {
+  fleet = await Fleet.start({ LOG_LEVEL: 'info' });
+  const machine = await connect(fleet.hub.wsUrl, '/ws/worker');
+  await machine.request({ type: 'register_worker', machine_id: 'm1', job_types: ['*'] });
+  const redis = fleet.redis.client();
+  const text = await until('its record', () => redis.hget(keyOf(0, 'workers'), 'm1:gpu0'));
+  // What another hub writes, but for the word that tells this one.
+  const elsewhere = JSON.stringify({ ...JSON.parse(text), hub_id: 'h_elsewhere' });
+  await redis.hset(keyOf(0, 'machine', 'm1'), 'conn', 'h_elsewhere:c1.0');
+  await redis.hset(keyOf(0, 'workers'), 'm1:gpu0', elsewhere);
+  await machine.terminate();
+  await fleet.hub.process.waitFor(/machine disconnected/);
+  // It is listed behind all that the hub asked of Redis for the old socket.
+  expect(await fleet.api.worker('m1:gpu0')).toMatchObject({ hub_id: 'h_elsewhere' });
+});
+
 test('a hub that is asked to stop while Redis hangs still says goodbye, and ends in time', async () => {
   const { way, hub } = await hubBehindProxy();
   const peers = await Promise.all([connect(hub.wsUrl, '/ws/client'), connect(hub.wsUrl, '/ws/worker')]);

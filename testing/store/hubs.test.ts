@@ -4,6 +4,7 @@ import type { Connection } from '../../core/connections/connection.ts';
 import { makeLog } from '../../core/log.ts';
 import { Dispatcher } from '../../core/services/dispatcher.ts';
 import { Slot } from '../../core/services/slot.ts';
+import type { WorkerRecord } from '../../core/messages/worker.ts';
 import { refOf } from '../../core/store/keys.ts';
 import type { RedisStore } from '../../core/store/redis_store.ts';
 import type { Effect } from '../../core/store/store.ts';
@@ -153,6 +154,31 @@ describe('several hubs on one Redis', () => {
     expect(job.ref).toBe(lost.ref);
     await one.register('x', 'h_one:c1.2', [0], [], before);
     expect(await two.renew('m', 'h_two:c5.0', [job])).toMatchObject({ answers: [{ action: 'continue' }] });
+  });
+
+  test('who lost its machine to another takes none of its records away, and a dead hub’s are kept while they hold leases', async () => {
+    const { one, two } = await twoHubs();
+    const record = (index: number, hub_id: string | null) =>
+      ({ worker_id: `m:gpu${index}`, machine_id: 'm', index, hub_id }) as WorkerRecord;
+    const offline = [0, 1].map(index => record(index, null));
+    const hubs = async () =>
+      Object.fromEntries((await one.workers()).map(({ worker_id, hub_id }) => [worker_id, hub_id]));
+    await one.register('m', 'h_one:c1.0', [0, 1], []);
+    await one.fit('all', [SIGNATURE]);
+    await submit(one, 'a');
+    const job = await claimJob(one, slot(0, { connection: 'h_one:c1.0' }));
+    await two.register('m', 'h_two:c1.0', [0, 1], [job]);
+    const now = [0, 1].map(index => record(index, 'h_two'));
+    await two.putWorkers(now);
+
+    expect(await one.disconnect('m', 'h_one:c1.0', offline)).toBeNull();
+    expect(await one.disconnect('m', 'h_one', offline)).toBeNull();
+    expect(await hubs()).toEqual({ 'm:gpu0': 'h_two', 'm:gpu1': 'h_two' });
+    // Twice, as after an answer that was lost.
+    for (const who of ['h_two', 'h_two:c1.0']) {
+      expect(await one.disconnect('m', who, offline)).toEqual([0]);
+      expect(await hubs()).toEqual({ 'm:gpu0': null });
+    }
   });
 
   test('two hubs never give one job to two slots', async () => {

@@ -565,7 +565,7 @@ export class Model {
   disconnect(machine_id: string, connection: string): number[] | null {
     const machine = this.machine(machine_id);
     const present = machine.connection;
-    if (present === null || (present !== connection && present.split(':')[0] !== connection)) return null;
+    if (present !== null && present !== connection && present.split(':')[0] !== connection) return null;
     machine.connection = null;
     for (const [index, { mark }] of machine.slots) if (mark !== null) machine.slots.delete(index);
     return [...machine.slots.keys()].sort();
