@@ -125,6 +125,29 @@ describe('the ends of jobs', () => {
     expect(await store.get('a')).toMatchObject({ status: 'queued' });
   });
 
+  test('the error of a lost lease says whether its worker went silent or came back without the job', async () => {
+    const store = await openStore();
+    await machine(store);
+    await submit(store, 'a', { max_attempts: 2 });
+    const error = async () => (await store.get('a'))?.record(false).error;
+    await report(store, await claimJob(store), { kind: 'started' });
+    await store.register('m', CONNECTION, [0], []);
+    expect(await error()).toEqual({
+      code: 'lease_expired',
+      message: 'the machine registered again without the job',
+      retryable: true,
+    });
+    await report(store, await claimJob(store), { kind: 'started' });
+    for (let i = 0; i <= 4; i++) {
+      await passed((i * LEASE_MS) / 4);
+      await store.reap();
+    }
+    expect(await error()).toMatchObject({
+      code: 'lease_expired',
+      message: 'the worker went silent and its lease ran out',
+    });
+  });
+
   test('a renewal takes back its own crash, not an earlier one of the same worker', async () => {
     const store = await openStore({ POISON_AFTER: '2' });
     await machine(store, 2);

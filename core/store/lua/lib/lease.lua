@@ -2,6 +2,7 @@
 -- Leases and slots: how a lease ends, and what becomes of its job. Protocol section 5, rules 1 to 7.
 
 local LEASE_EXPIRED = '{"code":"lease_expired","message":"the worker went silent and its lease ran out","retryable":true}'
+local UNNAMED = '{"code":"lease_expired","message":"the machine registered again without the job","retryable":true}'
 local POISON = '{"code":"poison","message":"it went down with several workers","retryable":false}'
 local TIMEOUT = '{"code":"timeout","message":"the attempt took longer than run_timeout_ms","retryable":true}'
 local SILENCE = '{"code":"progress_timeout","message":"nothing was heard of the job for progress_timeout_ms","retryable":true}'
@@ -154,16 +155,17 @@ local function lose_lease(ref, job, how)
     job.at = digits(job.at - 1)
     return enqueue(ref, job, 'undelivered')
   end
+  local err = how == 'unnamed' and UNNAMED or LEASE_EXPIRED
   local crashes = crashed_on(job, job.lw)
   if crashes >= POISON_AFTER then
     end_lease(job, 'lease_expired')
     return end_failed(ref, job, POISON)
   elseif tonumber(job.at) >= (job.ma or MAX_ATTEMPTS) then
     end_lease(job, 'lease_expired')
-    return end_failed(ref, job, LEASE_EXPIRED)
+    return end_failed(ref, job, err)
   end
   job.lx = not job.lo and 'c' or nil
-  job.er = LEASE_EXPIRED
+  job.er = err
   enqueue(ref, job, 'lease_expired')
 end
 
