@@ -80,7 +80,7 @@ describe('several hubs on one Redis', () => {
       makeLog('silent'),
       (slot, job) => {
         jobs.push(job.ref);
-        finish(two, job, 'completed').then(() => dispatcher.settle(slot));
+        void finish(two, job, 'completed').then(() => dispatcher.settle(slot));
       },
       () => {},
     );
