@@ -113,7 +113,10 @@ export const JobsWatched = answer(
   'jobs_watched',
   'The watched jobs as they are now; the replay follows, then live events.',
   {
-    jobs: z.array(JobRecord),
+    jobs: z.array(JobRecord).meta({
+      description:
+        'in the order of job_ids, as many as a frame has room for: those left out are watched all the same',
+    }),
     not_found: z.array(JobId),
   },
 );

@@ -53,7 +53,7 @@ export const CancelAcceptedBody = JobCancelAccepted.omit(withoutEnvelope).meta({
 export type CancelAcceptedBody = z.infer<typeof CancelAcceptedBody>;
 export const JobsBody = JobsAnswer.omit(withoutEnvelope).meta({ id: 'Jobs' });
 export type JobsBody = z.infer<typeof JobsBody>;
-export const WorkersBody = WorkersAnswer.omit(withoutEnvelope).meta({ id: 'Workers' });
+export const WorkersBody = WorkersAnswer.omit({ ...withoutEnvelope, left_out: true }).meta({ id: 'Workers' });
 export type WorkersBody = z.infer<typeof WorkersBody>;
 
 /** The answer to a drain or a resume: whom it concerned. */

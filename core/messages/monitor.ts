@@ -68,7 +68,12 @@ export const Snapshot = message('snapshot', 'Everything a monitor needs to begin
   jobs: z.array(JobRecord),
   paused: z.array(Pause),
 });
-export const WorkersAnswer = answer('workers', 'The workers that match.', { workers: z.array(WorkerRecord) });
+export const WorkersAnswer = answer('workers', 'The workers that match, by id.', {
+  workers: z.array(WorkerRecord),
+  left_out: Count.optional().meta({
+    description: 'how many more match than a frame has room for: a filter, or GET /workers, shows them',
+  }),
+});
 
 const aboutWorker = { worker_id: WorkerId, worker: WorkerRecord };
 export const WorkerConnected = message('worker_connected', 'A machine registered this GPU.', aboutWorker);

@@ -5,7 +5,15 @@ import type { Log } from '../log.ts';
 import { refOf } from '../store/keys.ts';
 import type { Broadcaster } from '../services/broadcaster.ts';
 import type { Accepted } from '../services/jobs.ts';
-import { type CommonServices, commonRoutes, holdUp, pageBytes, reply, replyText } from './common.ts';
+import {
+  type CommonServices,
+  commonRoutes,
+  firstFitting,
+  holdUp,
+  pageBytes,
+  reply,
+  replyText,
+} from './common.ts';
 import { ClientListener, errorBody } from './peer.ts';
 import type { Handlers, Router } from './router.ts';
 import { HubError } from '../errors.ts';
@@ -87,7 +95,8 @@ export function clientRoutes(services: ClientServices): Handlers<'client'> {
         const ids = [...new Set(message.job_ids)];
         const records = found.flatMap(job => (job === null ? [] : [job.record(false)]));
         const not_found = ids.filter((_, i) => found[i] === null);
-        connection.sendMessage(reply(message, { type: 'jobs_watched', jobs: records, not_found }));
+        const shown = firstFitting(records, pageBytes(services.config) - jsonBytes(not_found));
+        connection.sendMessage(reply(message, { type: 'jobs_watched', jobs: shown, not_found }));
       });
     },
 

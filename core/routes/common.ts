@@ -1,6 +1,8 @@
 import type { RedisClock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import type { Connection } from '../connections/connection.ts';
+import { HubError } from '../errors.ts';
+import { jsonBytes } from '../messages/json.ts';
 import type { Explain } from '../services/explain.ts';
 import type { Jobs } from '../services/jobs.ts';
 import type { Statistics } from '../services/statistics.ts';
@@ -38,6 +40,20 @@ export function holdUp(connection: Connection, store: Store): void {
   store.onceRoom(() => connection.resume());
 }
 
+const tooLarge = (job_id: string, bytes: number, limit: number) =>
+  new HubError(
+    'payload_too_large',
+    `the record of job ${job_id} takes ${bytes} bytes, a frame at most ${limit}: GET /jobs/${job_id} has no such limit`,
+    { bytes, limit },
+  );
+
+/** The first of a list that fit into so many bytes. */
+export function firstFitting<T>(list: T[], bytes: number): T[] {
+  let left = bytes;
+  const end = list.findIndex(item => (left -= jsonBytes(item) + 1) < 0);
+  return end < 0 ? list : list.slice(0, end);
+}
+
 type Shared = 'ping' | 'cancel_job' | 'get_job' | 'list_jobs' | 'explain_job' | 'get_stats';
 
 /** What clients and monitors may both ask. */
@@ -63,7 +79,10 @@ export function commonRoutes({
     // -> job | error
     get_job: async (connection, message) => {
       const job = await jobs.get(message.job_id);
-      connection.send(`{"type":"job",${replyText(message)}"job":${job.text}}`);
+      const frame = `{"type":"job",${replyText(message)}"job":${job.text}}`;
+      const [bytes, limit] = [Buffer.byteLength(frame), config.MAX_MESSAGE_BYTES];
+      if (bytes > limit) throw tooLarge(message.job_id, bytes, limit);
+      connection.send(frame);
     },
 
     // -> jobs

@@ -1,7 +1,7 @@
 import { HubError } from '../errors.ts';
 import { notFound } from '../services/jobs.ts';
 import type { Operations } from '../services/operations.ts';
-import { type CommonServices, commonRoutes, holdUp, reply } from './common.ts';
+import { type CommonServices, commonRoutes, firstFitting, holdUp, pageBytes, reply } from './common.ts';
 import type { Handlers, Router } from './router.ts';
 
 export interface MonitorServices extends CommonServices {
@@ -10,7 +10,7 @@ export interface MonitorServices extends CommonServices {
 }
 
 export function monitorRoutes(services: MonitorServices): Handlers<'monitor'> {
-  const { clock, store, jobs, operations } = services;
+  const { config, clock, store, jobs, operations } = services;
   return {
     ...commonRoutes(services),
 
@@ -41,7 +41,10 @@ export function monitorRoutes(services: MonitorServices): Handlers<'monitor'> {
     // -> workers
     list_workers: async (connection, message) => {
       const workers = await operations.workers(message.filter ?? {});
-      connection.sendMessage(reply(message, { type: 'workers', workers }));
+      const shown = firstFitting(workers, pageBytes(config));
+      const left_out = workers.length - shown.length;
+      const told = { type: 'workers', workers: shown, ...(left_out > 0 ? { left_out } : {}) };
+      connection.sendMessage(reply(message, told));
     },
     // Each -> ok
     drain_worker: async (connection, message) => {

@@ -1,5 +1,6 @@
 import { HubError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { jsonBytes } from '../messages/json.ts';
 import type { WorkerRecord } from '../messages/worker.ts';
 import type { Store } from '../store/store.ts';
 import type { Fleet } from './fleet.ts';
@@ -78,22 +79,24 @@ export class Operations {
   /** What a monitor is shown first. @throws HubError `unavailable` */
   async snapshot(max_bytes: number): Promise<object> {
     await this.#statistics.beatAnew();
+    const { stats, history, hubs } = this.#statistics;
+    const room = max_bytes * 0.95 - jsonBytes({ stats, hubs });
     const [workers, { jobs }, paused] = await Promise.all([
       this.workers({}),
-      this.#store.list({ limit: SNAPSHOT_JOBS, full: false, max_bytes: Math.floor(max_bytes / 4) }),
+      this.#store.list({ limit: SNAPSHOT_JOBS, full: false, max_bytes: Math.floor(room / 4) }),
       this.#store.paused(),
     ]);
-    const { stats, history, hubs } = this.#statistics;
-    const shown = fitting(workers, max_bytes / 2);
+    // What is said of their machines is less than a third of the same again.
+    const shown = fitting(workers, room * (3 / 8));
     return {
       type: 'snapshot',
       stats,
-      history: fitting(history, max_bytes / 8),
+      history: fitting(history, room / 8),
       hubs,
       machines: machinesOf(shown),
       workers: shown,
       jobs,
-      paused,
+      paused: fitting(paused, room / 8),
     };
   }
 }
@@ -101,8 +104,7 @@ export class Operations {
 /** A frame is bounded: a larger fleet or history is thinned out evenly or cut, and lists page through the rest. */
 function fitting<T>(list: T[], bytes: number): T[] {
   let kept = list;
-  while (kept.length > 1 && JSON.stringify(kept).length > bytes)
-    kept = kept.slice(Math.ceil(kept.length / 2));
+  while (kept.length > 0 && jsonBytes(kept) > bytes) kept = kept.slice(Math.ceil(kept.length / 2));
   return kept;
 }
 

@@ -5,6 +5,7 @@ import {
   STATE_GROUPS,
   type StateFilter,
 } from '../messages/job.ts';
+import { jsonBytes } from '../messages/json.ts';
 import type { KeyName } from './keys.ts';
 import { LETTER_OF, type RawJob, StoredJob } from './records.ts';
 import type { RedisLink } from './redis_link.ts';
@@ -172,6 +173,13 @@ function matches(job: StoredJob, states: readonly JobState[], filter: ListFilter
   );
 }
 
+/** A job as a list shows it: one that fills more than a page by itself in its short form, though all were asked in full. */
+function shown(job: StoredJob, { full, max_bytes }: ListFilter): { record: JobRecord; bytes: number } {
+  const record = job.record(full);
+  const bytes = jsonBytes(record);
+  return full && bytes > max_bytes ? shown(job, { full: false, max_bytes, limit: 1 }) : { record, bytes };
+}
+
 /** A page of jobs, newest first. Arrival numbers are unique and do not change, so a job is on one page only. */
 export async function listJobs(
   link: RedisLink,
@@ -187,8 +195,8 @@ export async function listJobs(
   for await (const chunk of candidates(link, key, states, last)) {
     for await (const { job, arrival } of read(link, key, chunk, filter.full, isWanted)) {
       if (jobs.length === filter.limit) return { jobs, next_cursor: last };
-      const record = job.record(filter.full);
-      bytes += JSON.stringify(record).length;
+      const { record, bytes: more } = shown(job, filter);
+      bytes += more;
       if (bytes > filter.max_bytes && jobs.length > 0) return { jobs, next_cursor: last };
       jobs.push(record);
       last = arrival;
