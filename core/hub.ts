@@ -71,7 +71,7 @@ export class Hub {
     this.#fleet = fleet;
     this.#statistics = statistics;
     this.#operations = operations;
-    this.#monitors = new Monitors(store, fleet, statistics, config.MONITOR_RATE);
+    this.#monitors = new Monitors(store, fleet, statistics, config.MONITOR_RATE, config.OUTBOX_HARD_BYTES);
     this.#reaper = new Reaper(store, config, this.#log, measures.tallies, traces, () => clock.now());
     telemetry?.measure(() => measures.tallies.totals);
     this.#metrics = new Metrics(store, fleet, statistics, this.#server);

@@ -86,6 +86,18 @@ describe('the outbox', () => {
     expect(connection.closed).toBe(true);
   });
 
+  it('counts towards the hard bound what a newer frame may stand for, once a key', () => {
+    const { wire, connection } = connect();
+    wire.stuck_bytes = 200;
+    for (let i = 0; i < 5; i++) connection.sendLatest('job', 'x'.repeat(500));
+    connection.sendLatest('gone', 'x'.repeat(200));
+    connection.forget('gone');
+    connection.sendLatest('other', 'x'.repeat(300));
+    expect(connection.closed).toBe(false);
+    connection.sendLatest('another', 'x');
+    expect(wire.closed).toEqual([4413]);
+  });
+
   it('tells once that it is over', () => {
     const { connection } = connect();
     let ends = 0;

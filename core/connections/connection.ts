@@ -37,6 +37,7 @@ export class Connection {
   #outbox: string[] = [];
   #outbox_bytes = 0;
   readonly #latest = new Map<string, string>();
+  #latest_bytes = 0;
   #scheduled = false;
   #closed = false;
   #paused = false;
@@ -74,12 +75,17 @@ export class Connection {
     if (this.#closed) return;
     this.#outbox.push(text);
     this.#outbox_bytes += text.length;
-    if (this.#outbox_bytes + this.#wire.buffered() > this.#bounds.hard_bytes) {
-      this.#outbox = [];
-      this.close(CLOSE.slow_reader, 'too slow a reader');
-      return;
-    }
-    this.#schedule();
+    if (!this.#cutIfTooSlow()) this.#schedule();
+  }
+
+  /** Closes a peer for which more waits than may. @returns whether it did */
+  #cutIfTooSlow(): boolean {
+    const waiting_bytes = this.#outbox_bytes + this.#latest_bytes + this.#wire.buffered();
+    if (waiting_bytes <= this.#bounds.hard_bytes) return false;
+    this.#outbox = [];
+    this.#latest.clear();
+    this.close(CLOSE.slow_reader, 'too slow a reader');
+    return true;
   }
 
   sendMessage(message: object): void {
@@ -90,12 +96,15 @@ export class Connection {
   sendLatest(key: string, text: string): void {
     if (this.#closed) return;
     if (!this.behind && this.#latest.size === 0) return this.send(text);
+    this.#latest_bytes += text.length - (this.#latest.get(key)?.length ?? 0);
     this.#latest.set(key, text);
+    this.#cutIfTooSlow();
   }
 
   /** Drops what waits for this key: something final came. */
   forget(key: string): void {
-    if (this.#latest.size > 0) this.#latest.delete(key);
+    this.#latest_bytes -= this.#latest.get(key)?.length ?? 0;
+    this.#latest.delete(key);
   }
 
   /** The kernel took what was written. */
@@ -103,6 +112,7 @@ export class Connection {
     if (this.#latest.size === 0 || this.behind) return;
     const texts = [...this.#latest.values()];
     this.#latest.clear();
+    this.#latest_bytes = 0;
     for (const text of texts) this.send(text);
   }
 

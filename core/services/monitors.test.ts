@@ -16,6 +16,8 @@ const event = (type: JobEvent['type'], seq: number, job_id = 'j'): JobEvent => (
   fields: '',
 });
 
+const WAITING_MAX_BYTES = 100_000;
+
 afterEach(() => vi.useRealTimers());
 
 /** Monitors of a hub that a test moves by hand, and one monitor that is waiting for its snapshot. */
@@ -37,6 +39,7 @@ function watched() {
     fleet as unknown as Fleet,
     statistics as unknown as Statistics,
     100,
+    WAITING_MAX_BYTES,
   );
   let stuck_bytes = 0;
   const wire = {
@@ -129,4 +132,20 @@ test('of events that wait, at most ten seconds of the rate are kept, the newest,
   expect(left_out()).toBe(3);
   open({ type: 'snapshot' });
   expect((await told()).slice(0, 2)).toEqual(['snapshot', 'job_completed 4']);
+});
+
+test('events that wait for a monitor are bounded in bytes, and those left out are counted', async () => {
+  const { open, event: happened, stuck, left_out, flush, told } = watched();
+  open({ type: 'snapshot' });
+  stuck(2e5);
+  const large = (seq: number, job_id: string) => ({
+    ...event('job_completed', seq, job_id),
+    fields: `"result":"${'x'.repeat(WAITING_MAX_BYTES / 4)}"`,
+  });
+  for (let i = 1; i <= 10; i++) happened(large(i, `j${i}`));
+  flush();
+  expect(left_out()).toBe(7);
+  stuck(0);
+  flush();
+  expect(await told()).toEqual(['snapshot', ...[8, 9, 10].map(seq => `job_completed ${seq}`)]);
 });

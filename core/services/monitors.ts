@@ -12,7 +12,7 @@ const FLUSH_MS = 100;
 /** Records of workers written at once: a millisecond. Thousands of machines change each second, by their heartbeats alone. */
 const RECORDS_A_TURN = 64;
 
-/** Events that wait for one monitor are at most those of so many seconds of its rate. */
+/** Events that wait for one monitor are at most those of so many seconds of its rate, and of so many bytes. */
 const WAITING_MAX_S = 10;
 
 /** What a frame about a worker says of which: the newest of these stands for those before. */
@@ -25,16 +25,19 @@ const subjectOf = (frame: string) => frame.split(',', 2).join();
 class Feed {
   readonly #connection: Connection;
   readonly #rate: number;
+  readonly #waiting_max_bytes: number;
   /** News of workers that wait for the snapshot or for a slow reader, the newest of each kind. */
   readonly #workers = new Map<string, string>();
   #opened = false;
   readonly #waiting = new Map<string, { frame: string; ended: boolean }>();
+  #waiting_bytes = 0;
   #tokens: number;
   left_out = 0;
 
-  constructor(connection: Connection, rate: number) {
+  constructor(connection: Connection, rate: number, waiting_max_bytes: number) {
     this.#connection = connection;
     this.#rate = rate;
+    this.#waiting_max_bytes = waiting_max_bytes;
     this.#tokens = rate;
   }
 
@@ -71,14 +74,26 @@ class Feed {
     // What came before the snapshot is in it.
     if (before && this.#opened) this.left_out += 1;
     // Nothing may take the place of the end of a job.
-    if (!before?.ended) this.#waiting.set(event.ref, { frame, ended: TERMINAL_EVENTS.has(event.type) });
-    if (this.#waiting.size > WAITING_MAX_S * this.#rate) this.#leaveOutOldest();
+    if (!before?.ended) {
+      this.#waiting_bytes += frame.length - (before?.frame.length ?? 0);
+      this.#waiting.set(event.ref, { frame, ended: TERMINAL_EVENTS.has(event.type) });
+    }
+    while (this.#overfull) this.#leaveOutOldest();
+  }
+
+  get #overfull(): boolean {
+    return this.#waiting.size > WAITING_MAX_S * this.#rate || this.#waiting_bytes > this.#waiting_max_bytes;
   }
 
   #leaveOutOldest(): void {
-    const [oldest] = this.#waiting.keys();
-    this.#waiting.delete(oldest as string);
+    const [oldest] = this.#waiting;
+    if (oldest) this.#forget(oldest[0], oldest[1].frame);
     this.left_out += 1;
+  }
+
+  #forget(ref: string, frame: string): void {
+    this.#waiting.delete(ref);
+    this.#waiting_bytes -= frame.length;
   }
 
   flush(): void {
@@ -94,7 +109,7 @@ class Feed {
         if (waiting.ended !== ended) continue;
         if (this.#tokens < 1) return;
         this.#tokens -= 1;
-        this.#waiting.delete(ref);
+        this.#forget(ref, waiting.frame);
         this.#connection.send(waiting.frame);
       }
     }
@@ -107,13 +122,16 @@ export class Monitors {
   readonly #fleet: Fleet;
   readonly #statistics: Statistics;
   readonly #rate: number;
+  readonly #waiting_max_bytes: number;
   readonly #feeds = new Map<Connection, Feed>();
   #timer: NodeJS.Timeout | undefined;
   /** New machines are about to be saved. */
   #soon = false;
   #beats = 0;
 
-  constructor(store: Store, fleet: Fleet, statistics: Statistics, rate: number) {
+  /** @param waiting_max_bytes of events that wait for one monitor, at its rate or until it has read */
+  constructor(store: Store, fleet: Fleet, statistics: Statistics, rate: number, waiting_max_bytes: number) {
+    this.#waiting_max_bytes = waiting_max_bytes;
     this.#store = store;
     this.#fleet = fleet;
     this.#statistics = statistics;
@@ -153,7 +171,7 @@ export class Monitors {
    * @returns to be called with the snapshot, which goes before all of it
    */
   add(connection: Connection): (snapshot: object) => void {
-    const feed = new Feed(connection, this.#rate);
+    const feed = new Feed(connection, this.#rate, this.#waiting_max_bytes);
     this.#feeds.set(connection, feed);
     connection.onClose(() => this.#feeds.delete(connection));
     return snapshot => feed.open(snapshot);
