@@ -1,4 +1,6 @@
 /** The log of a real hub: the life of each job by name, and never what is in it. */
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Peer } from '../harness/peer.ts';
 import { Fleet, until } from '../harness/fleet.ts';
@@ -150,4 +152,15 @@ describe('SIGUSR2', () => {
     await signal('info');
     expect(await told('after')).toBe(false);
   });
+});
+
+test('a body that is cut off is no bug of the hub', async () => {
+  const socket = connect(fleet.hub.port, '127.0.0.1');
+  socket.write('POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"job_');
+  await once(socket, 'connect');
+  socket.destroy();
+  const peer = await Peer.connect(fleet.hub.wsUrl, { path: '/ws/client' });
+  await peer.none('error', 500);
+  await peer.terminate();
+  expect(lines().filter(({ msg }) => msg === 'a bug')).toEqual([]);
 });

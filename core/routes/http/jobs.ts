@@ -74,7 +74,13 @@ export function jobRoutes({ config, store, jobs, broadcaster, explain }: JobRout
     end: EndWaiter,
     wait_ms: number,
   ): Promise<boolean> => {
-    const ended = (await store.get(job_id))?.ended ?? false;
+    const ended = await store.get(job_id).then(
+      job => job?.ended ?? false,
+      (error: Error) => {
+        broadcaster.drop(end, refOf(job_id));
+        throw error;
+      },
+    );
     const timer = setTimeout(() => end.settle(false), wait_ms);
     exchange.onOver(() => end.settle(false));
     if (ended) end.settle(true);

@@ -181,15 +181,24 @@ function matchPath(route: string[], path: string[]): Record<string, string> | nu
   return params;
 }
 
-async function readBody(request: IncomingMessage, most: number, fallback?: string): Promise<Source> {
+/** What was sent, to its end. @throws HubError `payload_too_large`, `invalid_json` when its sender left before the end */
+async function readText(request: IncomingMessage, most: number): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-    bytes += (chunk as Buffer).length;
-    if (bytes > most) throw new HubError('payload_too_large', `the body is larger than ${most} bytes`);
-    chunks.push(chunk as Buffer);
+  try {
+    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+      bytes += (chunk as Buffer).length;
+      if (bytes > most) throw new HubError('payload_too_large', `the body is larger than ${most} bytes`);
+      chunks.push(chunk as Buffer);
+    }
+  } catch (error) {
+    throw error instanceof HubError ? error : new HubError('invalid_json', 'the body was cut off');
   }
-  const sent = Buffer.concat(chunks).toString();
+  return Buffer.concat(chunks).toString();
+}
+
+async function readBody(request: IncomingMessage, most: number, fallback?: string): Promise<Source> {
+  const sent = await readText(request, most);
   const text = fallback !== undefined && sent.trim() === '' ? fallback : sent;
   let body: unknown;
   try {

@@ -61,6 +61,8 @@ export async function streamEvents(
   const { response } = exchange;
   const after = lastEvent(exchange);
   const job = await jobs.get(job_id);
+  // The reader left meanwhile: a listener set now would never hear of it.
+  if (response.destroyed) return;
   if (job.ended && after.seq >= job.fields.n) {
     // A browser comes back by itself behind the end, until it is told this.
     response.writeHead(204).end();
