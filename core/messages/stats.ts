@@ -11,6 +11,8 @@ const countBy = <K extends string>(keys: readonly K[]) =>
 
 const Ms = z.number().nullable();
 
+/** The most job types that statistics name: a second of them must fit into a frame, whatever types there ever were. */
+export const TYPES_MAX = 1000;
 /** The most pauses that statistics name, and of each reason so many characters; a snapshot has them whole. */
 export const PAUSES_MAX = 50;
 export const PAUSE_REASON_MAX = 200;
@@ -32,10 +34,15 @@ export const Stats = z
     rates: z.object({ submitted_per_s: z.number(), completed_per_s: z.number(), failed_per_s: z.number() }),
     latency_ms: z.object({ queue_p50: Ms, queue_p99: Ms, run_p50: Ms, run_p99: Ms }),
     oldest_queued_ms: Ms,
-    by_type: z.record(
-      z.string(),
-      z.object({ queued: Count, active: Count, completed: Count, failed: Count, avg_run_ms: Ms }),
-    ),
+    by_type: z
+      .record(
+        z.string(),
+        z.object({ queued: Count, active: Count, completed: Count, failed: Count, avg_run_ms: Ms }),
+      )
+      .meta({
+        description:
+          'at most 1,000 types: those with waiting or running jobs first, then those with most ended ones',
+      }),
     paused: z.array(Pause).max(PAUSES_MAX),
     events_left_out: Count,
   })

@@ -3,8 +3,15 @@ import type { RedisClock } from '../clock.ts';
 import type { Registry } from '../connections/registry.ts';
 import { HubError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { JOB_STATES, type JobState } from '../messages/job.ts';
-import { type Pause, PAUSE_REASON_MAX, PAUSES_MAX, type Stats, WORKER_STATES } from '../messages/stats.ts';
+import { FINISHED_STATES, JOB_STATES, type JobState, STATE_GROUPS } from '../messages/job.ts';
+import {
+  type Pause,
+  PAUSE_REASON_MAX,
+  PAUSES_MAX,
+  type Stats,
+  TYPES_MAX,
+  WORKER_STATES,
+} from '../messages/stats.ts';
 import type { WorkerRecord } from '../messages/worker.ts';
 import type { Beat, Store } from '../store/store.ts';
 import type { Fleet, Survey } from './fleet.ts';
@@ -278,8 +285,8 @@ export class Statistics {
     workers.offline = Math.max(0, records - connected);
     const jobs = Object.fromEntries(JOB_STATES.map(state => [state, 0])) as Stats['jobs'];
     const by_type: Stats['by_type'] = {};
-    for (const [type, states] of counts) {
-      for (const state of JOB_STATES) jobs[state] += states[state] ?? 0;
+    for (const states of counts.values()) for (const state of JOB_STATES) jobs[state] += states[state] ?? 0;
+    for (const [type, states] of busiest(counts)) {
       const [run_sum, runs] = window.run_by_type[type] ?? [0, 0];
       by_type[type] = {
         queued: (states.queued ?? 0) + (states.scheduled ?? 0),
@@ -312,6 +319,22 @@ export class Statistics {
       events_left_out: sum(info => info.left_out),
     };
   }
+}
+
+const sumOf = (counts: Partial<Record<JobState, number>>, states: readonly JobState[]) =>
+  states.reduce((sum, state) => sum + (counts[state] ?? 0), 0);
+
+/** The types that statistics name: those with the most jobs that have not ended, then those with the most that have. */
+export function busiest(counts: Counts): Counts {
+  if (counts.size <= TYPES_MAX) return counts;
+  const open = [...STATE_GROUPS.waiting, ...STATE_GROUPS.active];
+  const ranked = [...counts].map(entry => ({
+    entry,
+    open: sumOf(entry[1], open),
+    ended: sumOf(entry[1], FINISHED_STATES),
+  }));
+  ranked.sort((a, b) => b.open - a.open || b.ended - a.ended);
+  return new Map(ranked.slice(0, TYPES_MAX).map(({ entry }) => entry));
 }
 
 /** What statistics say of the pauses: that of all types first, then the newest, cut so that a second stays small. */
