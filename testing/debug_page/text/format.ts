@@ -35,6 +35,11 @@ export function count(value: number | null | undefined): string {
   return value === null || value === undefined ? '—' : Math.round(value).toLocaleString('en');
 }
 
+/** `1 machine`, `1,092 machines` */
+export function counted(value: number, noun: string): string {
+  return `${count(value)} ${noun}${value === 1 ? '' : 's'}`;
+}
+
 /** `0`, `< 0.1`, `0.4`, `59.2`, `1,820` */
 export function rate(value: number | null | undefined): string {
   if (value === null || value === undefined) return '—';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { duration, roundDuration } from './format.ts';
+import { counted, duration, roundDuration } from './format.ts';
 import { imageIn } from './image_bytes.ts';
 import { visible } from './visible.ts';
 
@@ -29,6 +29,15 @@ describe('images in results', () => {
     expect(imageIn(`data:image/svg+xml;base64,${svg}`)).toBeUndefined();
     expect(imageIn('just a sentence that is long enough to be looked at')).toBeUndefined();
   });
+});
+
+test('one of a kind is said in the singular', () => {
+  expect([0, 1, 2, 1092].map(n => counted(n, 'machine'))).toEqual([
+    '0 machines',
+    '1 machine',
+    '2 machines',
+    '1,092 machines',
+  ]);
 });
 
 test('durations have at most two units', () => {

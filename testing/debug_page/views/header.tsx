@@ -1,8 +1,9 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { link } from '../net/hub_link.ts';
+import { protocol } from '../protocol/protocol.ts';
 import { hub } from '../state/hub_state.ts';
 import { useLive } from '../state/live.ts';
-import { short } from '../text/format.ts';
+import { counted, short } from '../text/format.ts';
 import { toggleHelp } from '../ui/help.tsx';
 import { hrefOf, type Route, VIEWS, type View } from '../ui/route.ts';
 import { toggleTheme } from '../ui/theme.ts';
@@ -16,12 +17,20 @@ const TITLES: Record<View, string> = {
 };
 const PARENTS: Partial<Record<Route['page'], View>> = { job: 'jobs', worker: 'machines' };
 
+/** Of the whole hub, as its statistics say: the page holds only some. Those that ended are counted for ever there. */
+function unendedJobs(): number {
+  const { waiting = [], active = [] } = protocol.stateGroups;
+  const jobs: Record<string, number> = hub.stats?.jobs ?? {};
+  return [...waiting, ...active].reduce((sum, state) => sum + (jobs[state] ?? 0), 0);
+}
+
 function countOf(view: View): string {
   if (view === 'machines') {
     const machines = new Set([...hub.workers.values()].map(worker => worker.machine_id)).size;
     return machines === 0 ? '' : short(machines);
   }
-  return view === 'jobs' && hub.jobs.size > 0 ? short(hub.jobs.size) : '';
+  const jobs = view === 'jobs' ? unendedJobs() : 0;
+  return jobs === 0 ? '' : short(jobs);
 }
 
 export function Header({ page }: { page: Route['page'] }) {
@@ -37,7 +46,9 @@ export function Header({ page }: { page: Route['page'] }) {
         {VIEWS.map(view => (
           <a key={view} href={hrefOf(view)} aria-current={view === current ? 'page' : undefined}>
             {TITLES[view]}
-            <span class="count">{countOf(view)}</span>
+            <span class="count" title={view === 'jobs' ? 'wait or run' : undefined}>
+              {countOf(view)}
+            </span>
             {view === 'overview' && alarm && <i class="alarm" title="something needs you" />}
           </a>
         ))}
@@ -78,10 +89,7 @@ function Pill() {
     return (
       <span class="pill" role="status" data-state="live">
         <i class="dot dot-good" /> live
-        <span class="wide-only">
-          {' '}
-          · {hubs} {hubs === 1 ? 'hub' : 'hubs'}
-        </span>
+        <span class="wide-only"> · {counted(hubs, 'hub')}</span>
         <span class="muted wide-only"> · {short(rate)} ev/s</span>
       </span>
     );

@@ -3,7 +3,7 @@ import { link } from '../../net/hub_link.ts';
 import { hubNow } from '../../state/hub_clock.ts';
 import type { Job } from '../../state/job_events.ts';
 import { waitingReason } from '../../state/waiting_reason.ts';
-import { count, duration } from '../../text/format.ts';
+import { count, counted, duration } from '../../text/format.ts';
 import { Text } from '../../text/text.tsx';
 import { Action } from '../../ui/action.tsx';
 import { Card } from '../../ui/card.tsx';
@@ -89,7 +89,7 @@ function Funnel({ said }: { said: Explanation }) {
   return (
     <ul class="funnel">
       <li>
-        <span>{count(said.slots_total)} GPUs connected</span>
+        <span>{counted(said.slots_total, 'GPU')} connected</span>
         <span class="load">
           <i class="fill-closed" style={part(said.slots_total)} />
         </span>

@@ -3,7 +3,7 @@ import { protocol } from '../../protocol/protocol.ts';
 import type { WorkerState } from '../../../../core/messages/stats.ts';
 import { hub } from '../../state/hub_state.ts';
 import { useLive } from '../../state/live.ts';
-import { count } from '../../text/format.ts';
+import { count, counted } from '../../text/format.ts';
 import { WorkerStateWord } from '../../ui/state_word.tsx';
 import { GpuGrid } from './gpu_grid.tsx';
 import {
@@ -93,7 +93,7 @@ function Toolbar({ machines, gpus, choices, onChoices }: ToolbarProps) {
   return (
     <div class="toolbar">
       <b>
-        {count(hub.workers.size)} GPUs · {count(machines)} machines
+        {counted(hub.workers.size, 'GPU')} · {counted(machines, 'machine')}
       </b>
       <StateCounts />
       <span class="spacer" />
@@ -213,7 +213,7 @@ function Grid({ machines, choices, selected }: { machines: Machine[]; choices: C
 function Empty({ filtered }: { filtered: boolean }) {
   if (hub.stats === undefined) return <p class="empty">No picture yet: the hub has not answered.</p>;
   if (filtered && hub.workers.size > 0)
-    return <p class="empty">No GPU matches. {count(hub.workers.size)} are hidden.</p>;
+    return <p class="empty">No GPU matches. {counted(hub.workers.size, 'GPU')} hidden.</p>;
   return (
     <p class="empty">
       No machine is connected. A machine dials <span class="mono">/ws/worker</span> of this hub and registers;
