@@ -59,6 +59,18 @@ describe('the page: jobs', { timeout: TEST_TIMEOUT_MS }, () => {
     expect(await jobOf(copy)).toMatchObject({ params: { prompt: 'again' }, priority: 3, retry_of: null });
   });
 
+  test('says that there is no such state, and which there are', async () => {
+    await using watched = await newPage();
+    const page = await watched.openLive(debugPage('#/jobs?q=status:foo'));
+    await page
+      .locator('.summary', { hasText: 'There is no state “foo”' })
+      .getByText('waiting, active')
+      .waitFor();
+    expect(await page.getByLabel('state').locator('option:checked').innerText()).toBe('no such state');
+    await page.getByLabel('state').selectOption('any');
+    await page.locator('.summary').getByText('held here match').waitFor();
+  });
+
   test('cancels all that are selected, and says how many', async () => {
     const job_type = unique('bulk');
     for (let i = 0; i < 3; i++) await submit({ job_type });

@@ -1,13 +1,10 @@
-import { protocol } from '../../protocol/protocol.ts';
 import { hub } from '../../state/hub_state.ts';
-import { readFilter, withPart } from './job_filter.ts';
+import { isState, readFilter, STATES, withPart } from './job_filter.ts';
 
 interface FilterBarProps {
   query: string;
   onQuery: (query: string) => void;
 }
-
-const STATES = ['', 'waiting', 'active', 'finished', ...protocol.jobStates];
 
 export function FilterBar({ query, onQuery }: FilterBarProps) {
   const { status, type } = readFilter(query);
@@ -33,11 +30,11 @@ export function FilterBar({ query, onQuery }: FilterBarProps) {
           value={status}
           onChange={event => onQuery(withPart(query, 'status', event.currentTarget.value))}
         >
+          <option value="">any</option>
           {STATES.map(state => (
-            <option key={state} value={state}>
-              {state === '' ? 'any' : state}
-            </option>
+            <option key={state}>{state}</option>
           ))}
+          {!isState(status) && <option value={status}>no such state</option>}
         </select>
       </label>
       <label>

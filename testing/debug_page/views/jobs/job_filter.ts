@@ -30,10 +30,20 @@ export function withPart(query: string, key: (typeof KEYS)[number], value: strin
   return (value === '' ? rest : [`${key}:${value}`, ...rest]).join(' ');
 }
 
+/** What `status:` may be: a state or a group of them. */
+export const STATES: readonly string[] = [...Object.keys(protocol.stateGroups), ...protocol.jobStates];
+
+/** Whether it asks for a state that there is; as one does that asks for any. */
+export const isState = (status: string) => status === '' || STATES.includes(status);
+
 /** The part that the hub filters by, over all jobs it has. */
 export function hubFilter({ status, type, client, worker }: JobFilter): Record<string, string> {
-  const known = protocol.jobStates.includes(status) || status in protocol.stateGroups;
-  const parts = { status: known ? status : '', job_type: type, client_id: client, worker_id: worker };
+  const parts = {
+    status: isState(status) ? status : '',
+    job_type: type,
+    client_id: client,
+    worker_id: worker,
+  };
   return Object.fromEntries(Object.entries(parts).filter(([, value]) => value !== ''));
 }
 

@@ -4,10 +4,11 @@ import { hub, JOBS_MAX } from '../../state/hub_state.ts';
 import type { Job } from '../../state/job_events.ts';
 import { useLive } from '../../state/live.ts';
 import { count } from '../../text/format.ts';
+import { Text } from '../../text/text.tsx';
 import { hrefOf } from '../../ui/route.ts';
 import { BulkBar } from './bulk_bar.tsx';
 import { FilterBar } from './filter_bar.tsx';
-import { matches, readFilter } from './job_filter.ts';
+import { isState, matches, readFilter, STATES } from './job_filter.ts';
 import { JobList } from './job_list.tsx';
 import { useCursor } from './use_cursor.ts';
 import { useMoreJobs } from './use_more_jobs.ts';
@@ -116,6 +117,8 @@ interface SummaryProps {
 }
 
 function Summary({ query, matching, fresh, error, release }: SummaryProps) {
+  const { status } = readFilter(query);
+  if (!isState(status)) return <NoSuchState status={status} />;
   const full = hub.jobs.size >= JOBS_MAX ? ` This page holds at most ${count(JOBS_MAX)}.` : '';
   const words = readFilter(query).words.length > 0 ? ' Words are looked for in these only.' : '';
   return (
@@ -131,6 +134,18 @@ function Summary({ query, matching, fresh, error, release }: SummaryProps) {
       <span class="keys wide-only">
         <kbd>j</kbd> <kbd>k</kbd> move <kbd>⏎</kbd> open <kbd>x</kbd> select
       </span>
+    </p>
+  );
+}
+
+function NoSuchState({ status }: { status: string }) {
+  return (
+    <p class="summary">
+      <span class="tone-bad">
+        There is no state “<Text value={status} max={40} />
+        ”.
+      </span>
+      <span class="muted">There are {STATES.join(', ')}.</span>
     </p>
   );
 }
