@@ -51,6 +51,21 @@ describe('the page: console', { timeout: TEST_TIMEOUT_MS }, () => {
     expect(await textOf(copy)).toContain('"seed":9223372036854775807,"f":7.0,"text":"7.0"');
   });
 
+  test('says one thing of params that are no JSON, and shows all lines of them', async () => {
+    await using watched = await newPage();
+    const page = await watched.openLive(debugPage('#/console'));
+    await page.getByRole('button', { name: '+ client' }).click();
+    const params = page.getByLabel('params*', { exact: true });
+    await params.fill('{"a": 1,\n\n\n\n\n"b": }');
+    await page.getByRole('button', { name: /^Send/ }).click();
+    await page.locator('.field.wrong', { has: params }).waitFor();
+    const hints = page.locator('.field', { has: params }).locator('small');
+    expect(await hints.allInnerTexts()).toEqual([expect.stringContaining('Not JSON')]);
+    expect(await params.evaluate(box => box.scrollHeight - box.clientHeight)).toBeLessThan(2);
+    await params.fill('{}');
+    await hints.getByText('Not JSON').waitFor({ state: 'detached' });
+  });
+
   test('a message added to the protocol is in the list by itself, with an example', async () => {
     await using watched = await newPage();
     const page = await watched.openLive(debugPage('#/console'));

@@ -1,10 +1,22 @@
 // One field of a message, edited by the control that fits its schema. An empty field is left out of the
 // message; what is wrong is not stopped here, as this is a debug page: the hub says so.
 
-import { useState } from 'preact/hooks';
 import { choicesOf, controlOf, type Field, rangeOf } from '../../protocol/fields.ts';
 import { JsonText, readJson, writeJson } from '../../text/json_text.ts';
 import type { Faults } from './faults.ts';
+
+/** What is being written and is no JSON yet: as it stands it goes out as a string. */
+class Draft {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  toJSON(): string {
+    return this.text;
+  }
+}
 
 export interface FieldProps {
   path: string;
@@ -23,7 +35,7 @@ function Hint({ field }: { field: Field }) {
 }
 
 export function FieldInput(props: FieldProps) {
-  const { path, name, field, required, faults } = props;
+  const { path, name, field, required, value, faults } = props;
   const fault = faults.get(path);
   const Control = CONTROLS[controlOf(field)];
   return (
@@ -34,8 +46,14 @@ export function FieldInput(props: FieldProps) {
       </label>
       <div class="field-body">
         <Control {...props} />
-        <Hint field={field} />
-        {fault !== undefined && <small class="tone-bad">{fault}</small>}
+        {value instanceof Draft ? (
+          <small class="tone-waiting">Not JSON, so it would go out as a string: {faultOf(value.text)}</small>
+        ) : (
+          <>
+            <Hint field={field} />
+            {fault !== undefined && <small class="tone-bad">{fault}</small>}
+          </>
+        )}
       </div>
     </div>
   );
@@ -89,38 +107,53 @@ function TextInput({ path, value, onValue }: FieldProps) {
 }
 
 function show(value: unknown): string {
-  if (value instanceof JsonText) return value.text;
+  if (value instanceof JsonText || value instanceof Draft) return value.text;
   return value === undefined ? '' : writeJson(value, 1).replace(/\n\s*/g, ' ');
 }
 
-/** What a text of a JSON field stands for: it goes out as it was written, or as a string while it is not valid. */
-function valueOf(text: string): JsonText | string | undefined {
+function valueOf(text: string): JsonText | Draft | undefined {
   if (text.trim() === '') return undefined;
-  return parsed(text) === undefined ? text : new JsonText(text.trim());
+  return parsed(text) === undefined ? new Draft(text) : new JsonText(text);
 }
 
-/** Shows the text that was typed for as long as the field has the value that was made of it. */
-function JsonInput({ path, value, onValue }: FieldProps) {
-  const [typed, setTyped] = useState({ text: '', value: undefined as unknown });
-  const own = typed.value === value;
-  const text = own ? typed.text : show(value);
-  const changed = (next: string) => {
-    const made = valueOf(next);
-    setTyped({ text: next, value: made });
-    onValue(made);
-  };
+/** What the browser says is wrong with it. */
+function faultOf(text: string): string {
+  try {
+    JSON.parse(text);
+    return '';
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+const ROWS_MAX = 24;
+/** So many characters stand in a line, about. */
+const LINE_CHARS = 44;
+
+/** As high as its text. */
+function rowsOf(text: string, least: number): number {
+  const rows = text.split('\n').map(line => Math.max(1, Math.ceil(line.length / LINE_CHARS)));
+  return Math.min(
+    ROWS_MAX,
+    Math.max(
+      least,
+      rows.reduce((sum, one) => sum + one, 0),
+    ),
+  );
+}
+
+/** What is written goes out as it is written, also its spaces and the digits of its numbers. */
+function JsonInput({ path, field, value, onValue }: FieldProps) {
+  const text = show(value);
   return (
-    <>
-      <textarea
-        id={`f-${path}`}
-        class="mono"
-        rows={Math.min(8, Math.max(1, Math.ceil(text.length / 44)))}
-        spellcheck={false}
-        value={text}
-        onInput={event => changed(event.currentTarget.value)}
-      />
-      {own && typeof value === 'string' && <small class="tone-waiting">not JSON: goes out as a string</small>}
-    </>
+    <textarea
+      id={`f-${path}`}
+      class="mono"
+      rows={rowsOf(text, field.type === 'object' ? 3 : 1)}
+      spellcheck={false}
+      value={text}
+      onInput={event => onValue(valueOf(event.currentTarget.value))}
+    />
   );
 }
 
