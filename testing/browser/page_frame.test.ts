@@ -25,6 +25,15 @@ describe('the page', { timeout: TEST_TIMEOUT_MS }, () => {
     await expect.poll(() => page.getByRole('dialog').count()).toBe(0);
   });
 
+  test('shows no keys where there is no keyboard', async () => {
+    await using watched = await newPage({ width: 390 });
+    const page = await watched.openLive(debugPage('#/jobs'));
+    await page.locator('.filter-field').waitFor();
+    expect(await page.locator('kbd:visible').count()).toBe(0);
+    await page.getByRole('button', { name: 'theme' }).click();
+    expect(await page.locator('html').getAttribute('data-theme')).toBe('light');
+  });
+
   test('the keyboard goes to views, the filter and the other theme', async () => {
     await using watched = await newPage();
     const page = await watched.openLive(debugPage());

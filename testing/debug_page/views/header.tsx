@@ -56,7 +56,7 @@ export function Header({ page }: { page: Route['page'] }) {
       <span class="spacer" />
       <button type="button" class="quiet theme" title="light or dark" onClick={toggleTheme}>
         <kbd>t</kbd>
-        <span class="wide-only"> theme</span>
+        <span> theme</span>
       </button>
       <button type="button" class="quiet wide-only" title="all keys" onClick={toggleHelp}>
         <kbd>?</kbd> keys
