@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { counted, duration, roundDuration } from './format.ts';
 import { imageIn } from './image_bytes.ts';
-import { visible } from './visible.ts';
+import { oneLine, visible } from './visible.ts';
 
 describe('text of peers', () => {
   test('hidden, control and direction characters are shown by their codes', () => {
@@ -11,6 +11,11 @@ describe('text of peers', () => {
   test('ordinary text, also of other scripts, stays as it is', () => {
     for (const text of ['plain', 'naïve — ok', 'שלום', 'привет', '👩‍🚀'.replace('\u200d', '')])
       expect(visible(text)).toBe(text);
+  });
+
+  test('lines that stand in one are parted by a sign', () => {
+    expect(oneLine('CUDA error\r\n\n  at step 3\n')).toBe('CUDA error ⏎ at step 3');
+    expect(oneLine('a\tb')).toBe('a\tb');
   });
 });
 

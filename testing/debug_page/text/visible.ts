@@ -26,7 +26,12 @@ export function visibleParts(text: string): TextPart[] {
   return parts;
 }
 
-/** The same as one string, for attributes such as `title`. */
+/** For places of one line: a line break is a sign in the text, not a character that is shown by its code. */
+export function oneLine(text: string): string {
+  return text.trim().replaceAll(/\s*[\r\n]\s*/g, ' ⏎ ');
+}
+
+/** What is shown as one string, for attributes such as `title`. */
 export function visible(text: string): string {
   return visibleParts(text)
     .map(part => part.text)

@@ -2,6 +2,7 @@ import type { JobRecord } from '../../../../core/messages/job.ts';
 import { errorText } from '../../state/waiting_reason.ts';
 import { clock, duration, fullTime } from '../../text/format.ts';
 import { Id, Text } from '../../text/text.tsx';
+import { oneLine } from '../../text/visible.ts';
 import { hrefOf } from '../../ui/route.ts';
 
 /** Every attempt the record holds, newest first. */
@@ -20,7 +21,7 @@ export function AttemptList({ job }: { job: JobRecord }) {
           )}
           <span>{one.outcome ?? 'running'}</span>
           <span class="tone-bad">
-            <Text value={errorText(one.error)} max={300} />
+            <Text value={oneLine(errorText(one.error))} max={300} />
           </span>
           <span class="spacer" />
           <span class="muted" title={fullTime(one.assigned_at)}>

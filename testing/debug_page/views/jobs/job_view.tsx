@@ -8,6 +8,7 @@ import { bytes, duration, percent } from '../../text/format.ts';
 import { writeJson } from '../../text/json_text.ts';
 import { JsonTree } from '../../text/json_tree.tsx';
 import { Id, Text } from '../../text/text.tsx';
+import { oneLine } from '../../text/visible.ts';
 import { Bar } from '../../ui/bar.tsx';
 import { Card } from '../../ui/card.tsx';
 import { CopyButton } from '../../ui/copy_button.tsx';
@@ -66,7 +67,11 @@ function Now({ job }: { job: Job }) {
     <Card title="Outcome" tone={tones[job.status] ?? 'closed'}>
       <p class="sentence">
         <b>{job.status}</b>{' '}
-        {job.status === 'failed' ? <Text value={errorText(job.error)} /> : <Text value={reasonOf(job)} />}
+        {job.status === 'failed' ? (
+          <Text value={oneLine(errorText(job.error))} />
+        ) : (
+          <Text value={reasonOf(job)} />
+        )}
       </p>
       <p class="muted">
         waited {duration(waitMs(job, now))} · ran {duration(runMs(job, now))}

@@ -2,7 +2,7 @@ import type { JobRecord } from '../../../../core/messages/job.ts';
 import { hubNow } from '../../state/hub_clock.ts';
 import { clock, duration, fullTime } from '../../text/format.ts';
 import { Text } from '../../text/text.tsx';
-import { visible } from '../../text/visible.ts';
+import { oneLine, visible } from '../../text/visible.ts';
 import { Card } from '../../ui/card.tsx';
 import { Glyph } from '../../ui/glyph.tsx';
 import { AttemptList } from './attempt_list.tsx';
@@ -46,7 +46,7 @@ function PhaseBar({ phase, axis }: { phase: Phase; axis: Axis }) {
           {phase.outcome === 'failed' && <Glyph name="failed" />}
           {phase.outcome === 'completed' && <Glyph name="completed" />}
           {phase.outcome === 'cancelled' && <Glyph name="cancelled" />}
-          <Text value={label} max={120} />
+          <Text value={oneLine(label)} max={120} />
         </span>
       )}
     </>

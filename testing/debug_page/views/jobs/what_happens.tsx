@@ -4,6 +4,7 @@ import { isActive, isWaiting } from '../../state/job_times.ts';
 import { errorText, waitingReason } from '../../state/waiting_reason.ts';
 import { duration, percent } from '../../text/format.ts';
 import { Text } from '../../text/text.tsx';
+import { oneLine } from '../../text/visible.ts';
 import { Bar } from '../../ui/bar.tsx';
 
 const LINE_MAX = 140;
@@ -15,14 +16,14 @@ export function WhatHappens({ job }: { job: Job }) {
   if (job.status === 'failed') {
     return (
       <span class="tone-bad">
-        <Text value={errorText(job.error)} max={LINE_MAX} />
+        <Text value={oneLine(errorText(job.error))} max={LINE_MAX} />
       </span>
     );
   }
   if (job.status === 'expired') return <span class="muted">not started in time</span>;
   return (
     <span class="muted one-line">
-      <Text value={job.note ?? (job.status === 'completed' ? 'done' : '—')} max={LINE_MAX} />
+      <Text value={oneLine(job.note ?? (job.status === 'completed' ? 'done' : '—'))} max={LINE_MAX} />
     </span>
   );
 }
@@ -36,7 +37,7 @@ function Waiting({ job }: { job: Job }) {
       {before !== '' && (
         <span class="muted">
           {' '}
-          after <Text value={before} max={80} />
+          after <Text value={oneLine(before)} max={80} />
         </span>
       )}
     </span>
@@ -57,7 +58,7 @@ function Running({ job }: { job: Job }) {
       <Bar part={job.progress ?? 0} label="progress" />
       <span class="num-fixed">{percent(job.progress ?? 0)}</span>
       <span class="muted">
-        <Text value={job.progress_message ?? ''} max={60} />
+        <Text value={oneLine(job.progress_message ?? '')} max={60} />
       </span>
     </span>
   );

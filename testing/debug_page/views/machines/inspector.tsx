@@ -5,6 +5,7 @@ import { useLive } from '../../state/live.ts';
 import { runMs } from '../../state/job_times.ts';
 import { duration, fullTime, memory, percent } from '../../text/format.ts';
 import { Id, Text } from '../../text/text.tsx';
+import { oneLine } from '../../text/visible.ts';
 import { Bar } from '../../ui/bar.tsx';
 import { go, hrefOf } from '../../ui/route.ts';
 import { WORKER_TONES, WorkerStateWord } from '../../ui/state_word.tsx';
@@ -36,7 +37,7 @@ function Work({ worker }: { worker: Worker }) {
           </Fact>
           <Fact name="progress">
             <Bar part={job.progress ?? 0} label="progress" /> {percent(job.progress ?? 0)}{' '}
-            <Text value={job.progress_message ?? ''} max={80} />
+            <Text value={oneLine(job.progress_message ?? '')} max={80} />
           </Fact>
           <Fact name="running">{duration(runMs(job, hubNow()))}</Fact>
           <Fact name="attempt">

@@ -4,6 +4,7 @@ import { useLive } from '../../state/live.ts';
 import { errorText } from '../../state/waiting_reason.ts';
 import { clock, duration } from '../../text/format.ts';
 import { Id, Text } from '../../text/text.tsx';
+import { oneLine } from '../../text/visible.ts';
 import { Card } from '../../ui/card.tsx';
 import { Glyph, type GlyphName } from '../../ui/glyph.tsx';
 import { hrefOf } from '../../ui/route.ts';
@@ -54,7 +55,7 @@ export function EventList() {
                 <Id value={event.subject} max={22} />
               </a>
               <span class="event-detail muted">
-                <Text value={detailOf(event)} max={120} />
+                <Text value={oneLine(detailOf(event))} max={120} />
               </span>
             </li>
           );
