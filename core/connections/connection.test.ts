@@ -114,28 +114,41 @@ describe('the outbox', () => {
 describe('a peer that is held up', () => {
   it('is read no further until it is let on, each once', () => {
     const { wire, connection } = connect();
-    connection.resume();
-    for (const act of ['pause', 'pause', 'resume', 'resume'] as const) connection[act]();
+    connection.resume('a');
+    for (const act of ['pause', 'pause', 'resume', 'resume'] as const) connection[act]('a');
     expect(wire.reads).toEqual(['pause', 'resume']);
+  });
+
+  it('for several reasons is read on when all are gone, and each is told once that it holds', () => {
+    const { wire, connection } = connect();
+    expect(['a', 'a', 'b'].map(reason => connection.pause(reason))).toEqual([true, false, true]);
+    connection.resume('a');
+    connection.resume('a');
+    expect([connection.paused, wire.reads]).toEqual([true, ['pause']]);
+    connection.resume('b');
+    expect([connection.paused, wire.reads]).toEqual([false, ['pause', 'resume']]);
+    expect(connection.pause('a')).toBe(true);
   });
 
   it('is not taken for silent meanwhile, and hears that the hub lives', () => {
     const { wire, connection } = connect();
-    connection.pause();
+    connection.pause('a');
     for (let i = 0; i < 5; i++) connection.checkAlive(0);
     expect(connection.paused).toBe(true);
     expect([wire.pings, wire.terminated]).toEqual([5, 0]);
-    connection.resume();
+    connection.resume('a');
     for (let i = 0; i < 3; i++) connection.checkAlive(0);
     expect([wire.pings, wire.terminated]).toEqual([7, 1]);
   });
 
   it('is heard when it is closed: it may say goodbye', () => {
     const { wire, connection } = connect();
-    connection.pause();
+    connection.pause('a');
+    connection.pause('b');
     connection.close(1012, 'later');
     expect(wire.reads).toEqual(['pause', 'resume']);
-    connection.pause();
+    connection.resume('b');
+    expect(connection.pause('a')).toBe(false);
     expect(wire.reads).toHaveLength(2);
   });
 });

@@ -40,13 +40,18 @@ export class Connection {
   #latest_bytes = 0;
   #scheduled = false;
   #closed = false;
-  #paused = false;
+  /** Why it is read no further for now. */
+  readonly #pauses: string[] = [];
   #heard_at = monotonic();
   #pings = 0;
   /** What the upper layers keep of this peer, e.g. its machine. */
   machine: object | undefined;
-  /** Something that must be over before the next frame is read. */
-  busy: Promise<void> | undefined;
+  /** Requests that were read and are not answered yet. */
+  under_way = 0;
+  /** One of them must be over before the next frame is read. */
+  alone = false;
+  /** Frames that came, and are read when those allow it. */
+  readonly waiting: string[] = [];
   /** Bad frames in a row. */
   bad_frames = 0;
   readonly #onClose: (() => void)[] = [];
@@ -118,19 +123,30 @@ export class Connection {
 
   /** Is it read no further for now? */
   get paused(): boolean {
-    return this.#paused;
+    return this.#pauses.length > 0;
   }
 
-  /** Leaves what the peer sends where it is, so that it is held up and not the hub's memory. */
-  pause(): void {
-    if (this.#paused || this.#closed) return;
-    this.#paused = true;
-    this.#wire.pause();
+  /**
+   * Leaves what the peer sends where it is, so that it is held up and not the hub's memory. There may be several reasons:
+   * it is read on when none is left.
+   *
+   * @returns false if it is held up for this reason already, or is over
+   */
+  pause(reason: string): boolean {
+    if (this.#closed || this.#pauses.includes(reason)) return false;
+    if (this.#pauses.push(reason) === 1) this.#wire.pause();
+    return true;
   }
 
-  resume(): void {
-    if (!this.#paused) return;
-    this.#paused = false;
+  /** The reason is gone. */
+  resume(reason: string): void {
+    const at = this.#pauses.indexOf(reason);
+    if (at < 0) return;
+    this.#pauses.splice(at, 1);
+    if (!this.paused) this.#readOn();
+  }
+
+  #readOn(): void {
     this.heard();
     this.#wire.resume();
   }
@@ -139,7 +155,7 @@ export class Connection {
     if (this.#closed) return;
     this.#flush();
     // The peer's own goodbye must be read.
-    this.resume();
+    if (this.#pauses.splice(0).length > 0) this.#readOn();
     this.ended();
     this.#wire.close(code, reason);
     setTimeout(() => this.#wire.terminate(), CLOSE_TIMEOUT_MS).unref();
@@ -166,7 +182,7 @@ export class Connection {
   checkAlive(interval_ms: number): void {
     if (monotonic() - this.#heard_at < interval_ms * (1 + this.#pings)) return;
     // One that is not read cannot be heard, but should hear that the hub lives.
-    if (this.#paused) return this.#wire.ping();
+    if (this.paused) return this.#wire.ping();
     if (this.#pings >= 2) {
       this.ended();
       this.#wire.terminate();

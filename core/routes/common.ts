@@ -35,9 +35,7 @@ export const pageBytes = (config: Config) => Math.floor(config.MAX_MESSAGE_BYTES
  * such thing: a connection asks once and waits for the answer.
  */
 export function holdUp(connection: Connection, store: Store): void {
-  if (connection.paused || !store.crowded) return;
-  connection.pause();
-  store.onceRoom(() => connection.resume());
+  if (store.crowded && connection.pause('crowd')) store.onceRoom(() => connection.resume('crowd'));
 }
 
 const tooLarge = (job_id: string, bytes: number, limit: number) =>

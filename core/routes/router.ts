@@ -17,6 +17,15 @@ export type Routes = { [R in Role]: Handlers<R> };
 /** The codes that count towards MAX_BAD_FRAMES. */
 const BAD = new Set(['invalid_json', 'unknown_type', 'invalid_message']);
 
+/**
+ * Requests of one connection that may wait for an answer at once. All share one link to Redis: thousands of one peer would
+ * stand before everybody else's there, and in memory. One peer rarely has a few, and so many keep the link full. (A
+ * submission has a bound of its own: see `holdUp`.)
+ */
+export const UNDER_WAY_MAX = 32;
+
+const mustWait = ({ alone, under_way }: Connection) => alone || under_way >= UNDER_WAY_MAX;
+
 /** Reads frames, calls their handlers, answers errors, and closes peers that send nothing but nonsense. */
 export class Router {
   readonly #handlers: Record<Role, ReadonlyMap<string, Handler<unknown>>>;
@@ -43,24 +52,17 @@ export class Router {
   }
 
   frame(connection: Connection, text: string): void {
-    if (connection.busy) this.#readAfter(connection.busy, connection, text);
-    else this.#read(connection, text);
+    if (connection.waiting.length === 0 && !mustWait(connection)) return this.#read(connection, text);
+    connection.waiting.push(text);
+    // What its socket has given already still comes: at most a piece of some 64 KiB, or one frame.
+    connection.pause('requests');
   }
 
-  /**
-   * What follows a registration is read after it. `busy` stays the last of those that wait: a frame may itself be a
-   * registration, which the frames behind it, waiting for this promise, wait for as well.
-   */
-  #readAfter(before: Promise<void>, connection: Connection, text: string): void {
-    const busy: Promise<void> = before.then(() => {
-      const last = connection.busy;
-      connection.busy = undefined;
-      this.#read(connection, text);
-      const registering = connection.busy;
-      if (last !== busy) connection.busy = last;
-      return registering;
-    });
-    connection.busy = busy;
+  /** Reads what waited, as far as it may go on. */
+  #readOn(connection: Connection): void {
+    const { waiting } = connection;
+    while (waiting.length > 0 && !mustWait(connection)) this.#read(connection, waiting.shift() as string);
+    if (waiting.length === 0) connection.resume('requests');
   }
 
   #read(connection: Connection, text: string): void {
@@ -80,7 +82,13 @@ export class Router {
   }
 
   #follow(answering: Promise<void>, connection: Connection, request_id: string | undefined): void {
-    answering.catch((error: unknown) => this.fail(connection, request_id, error));
+    connection.under_way += 1;
+    void answering
+      .catch((error: unknown) => this.fail(connection, request_id, error))
+      .then(() => {
+        connection.under_way -= 1;
+        this.#readOn(connection);
+      });
   }
 
   fail(connection: Connection, request_id: string | undefined, error: unknown): void {

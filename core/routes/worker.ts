@@ -192,14 +192,10 @@ export function workerRoutes(services: WorkerServices): Handlers<'worker'> {
           }),
         );
       });
-      const busy: Promise<void> = registered
-        .catch(() => undefined)
-        .then(() => {
-          // Frames that came meanwhile are queued behind this; later ones need not wait.
-          if (connection.busy === busy) connection.busy = undefined;
-        });
-      connection.busy = busy;
-      return registered;
+      connection.alone = true;
+      return registered.finally(() => {
+        connection.alone = false;
+      });
     },
 
     // -> heartbeat_ack
