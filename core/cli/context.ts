@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { JobId, JobType, WorkerId } from '../messages/fields.ts';
-import { duration, jsonText, type Screen, visible } from './format.ts';
+import { documentText } from './as_written.ts';
+import { duration, type Screen, shownJson, visible } from './format.ts';
 import { HubApi, type HubAddress } from './http.ts';
 import type { Terminal, TerminalSize } from './terminal.ts';
 
@@ -48,7 +49,7 @@ export interface Context {
   screen: Screen;
   io: Io;
   print(text: string): void;
-  printJson(document: unknown): void;
+  printJson(document: object): void;
 }
 
 /** What a verb's file gets to add its command to the program. */
@@ -68,7 +69,7 @@ export function makeContext(io: Io, address: HubAddress, json: boolean): Context
     screen: io.screen,
     io,
     print: text => io.out(`${text}\n`),
-    printJson: document => io.out(`${jsonText(document)}\n`),
+    printJson: document => io.out(`${shownJson(documentText(document))}\n`),
   };
 }
 

@@ -1,5 +1,6 @@
 import type { JobState } from '../messages/job.ts';
-import { bar, duration, jsonText, percent, type Screen, state, visible } from './format.ts';
+import { memberText } from './as_written.ts';
+import { bar, duration, percent, type Screen, shownJson, state, visible } from './format.ts';
 import type { JobEvent } from './http.ts';
 
 /** What a line says of each event; other events are told by their type alone. */
@@ -12,7 +13,7 @@ const DETAILS: Record<string, (event: JobEvent) => string> = {
     const share = Number(event['progress']);
     return `${bar(share)} ${percent(share)} ${text(event['message'])}`;
   },
-  job_output: event => `#${event['index']} ${jsonText(event['data'])}`,
+  job_output: event => `#${event['index']} ${shownJson(memberText(event, 'data'))}`,
   job_output_gap: event => `#${event['from']} to #${event['to']} are lost`,
   job_retrying: event =>
     `${errorText(event['error'])}, again in ${duration(Number(event['run_at']) - event.at)}`,

@@ -7,7 +7,7 @@ import {
   duration,
   fields,
   fittingHelp,
-  jsonText,
+  jsonLines,
   memory,
   moment,
   percent,
@@ -65,9 +65,16 @@ describe('text from jobs', () => {
 
   it('is escaped in JSON and means the same', () => {
     const value = { text: 'a\u001b[2J\u009b\u202e\u{e0041}\ufeffb', list: [1, { b: null }] };
-    const text = jsonText(value, 2);
+    const text = jsonLines(JSON.stringify(value));
     expect(text).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}\p{Cs}]/u);
     expect(JSON.parse(text)).toEqual(value);
+  });
+
+  it('is laid out in JSON over several lines, each token as it was written', () => {
+    const value = { a: [1, {}, [], '"{[,:\\'], b: { c: null } };
+    expect(jsonLines(JSON.stringify(value))).toBe(JSON.stringify(value, null, 2));
+    expect(jsonLines('{"n":7.0 ,\n"s":[1E2]}')).toBe('{\n  "n": 7.0,\n  "s": [\n    1E2\n  ]\n}');
+    expect(jsonLines('"text"')).toBe('"text"');
   });
 });
 

@@ -15,7 +15,7 @@ export const NOTHING = '—';
 
 /** Controls, invisible and bidirectional marks, line separators: what could change a terminal or hide text. */
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
-/** The same without what `JSON.stringify` has escaped already or put there to indent. */
+/** The same without the controls, which JSON has escaped, but for the space between its tokens. */
 const INVISIBLE_IN_JSON = /[\u007f-\u009f\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
 /**
@@ -29,15 +29,38 @@ export function visible(text: unknown): string {
   });
 }
 
-/** JSON that is safe to show; invisible characters are escaped, so that it still means the same. */
-export function jsonText(value: unknown, indent?: number): string {
-  const text = JSON.stringify(value, null, indent) ?? 'null';
-  return text.replace(INVISIBLE_IN_JSON, mark =>
+/** JSON that is safe to show on one line; invisible characters are escaped, so that it still means the same. */
+export function shownJson(text: string): string {
+  return text.replace(/[\n\r]/g, ' ').replace(INVISIBLE_IN_JSON, mark =>
     Array.from({ length: mark.length }, (_, i) => {
       const unit = mark.charCodeAt(i).toString(16).padStart(4, '0');
       return `\\u${unit}`;
     }).join(''),
   );
+}
+
+export function jsonText(value: unknown): string {
+  return shownJson(JSON.stringify(value) ?? 'null');
+}
+
+const JSON_TOKENS = /"[^"\\]*(?:\\.[^"\\]*)*"|[[\]{}:,]|[^\s[\]{}:,"]+/g;
+
+/** JSON over several lines, each token as it was written: laid out as `JSON.stringify` does it with an indent of two. */
+export function jsonLines(text: string): string {
+  const tokens = shownJson(text).match(JSON_TOKENS) ?? [];
+  let depth = 0;
+  let before = '';
+  let made = '';
+  for (const token of tokens) {
+    const closes = token === '}' || token === ']';
+    if (closes) depth -= 1;
+    const opened = before === '{' || before === '[';
+    if (closes ? !opened : opened || before === ',') made += `\n${'  '.repeat(depth)}`;
+    if (token === '{' || token === '[') depth += 1;
+    made += token === ':' ? ': ' : token;
+    before = token;
+  }
+  return made;
 }
 
 /** A duration with at most two units: `3ms`, `0.4s`, `14s`, `14m02s`, `3h`, `2d07h`; a dash when unknown. */

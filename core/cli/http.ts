@@ -9,6 +9,8 @@ import type {
 import { type JobRecord, type Submission, TERMINAL_EVENTS } from '../messages/job.ts';
 import type { Stats } from '../messages/stats.ts';
 import type { WorkerRecord } from '../messages/worker.ts';
+import { type JsonText, objectJson } from '../sdk/json_text.ts';
+import { parseKept } from './as_written.ts';
 import { readEvents, type ServerEvent } from './sse.ts';
 
 export const HUB_URL_DEFAULT = 'http://127.0.0.1:8000';
@@ -41,8 +43,9 @@ export class ApiError extends Error {
 }
 
 /** The wire's fields of a submission; only these two are needed. */
-export type SubmitFields = Pick<Submission, 'job_type' | 'params'> &
-  Partial<Omit<Submission, 'job_type' | 'params'>>;
+export type SubmitFields = { job_type: string; params: Submission['params'] | JsonText } & Partial<
+  Omit<Submission, 'job_type' | 'params'>
+>;
 
 export interface JobsFilter {
   status?: string | undefined;
@@ -202,12 +205,12 @@ export class HubApi {
     }
   }
 
-  async #json<T>(method: string, path: string, body?: unknown): Promise<T> {
+  async #json<T>(method: string, path: string, body?: object): Promise<T> {
     const signal = AbortSignal.timeout(this.#timeout_ms);
     const init: FetchInit = { method, headers: { accept: 'application/json' } };
     if (body !== undefined) {
       init.headers = { ...init.headers, 'content-type': 'application/json' };
-      init.body = JSON.stringify(body);
+      init.body = objectJson(body);
     }
     const answer = await this.#fetch(path, init, signal);
     if (!answer.ok) throw await this.#refusal(answer);
@@ -234,7 +237,7 @@ export class HubApi {
       throw this.#unreachable(failureOf(error, this.#timeout_ms));
     }
     try {
-      return JSON.parse(text);
+      return parseKept(text);
     } catch {
       return undefined;
     }
@@ -279,8 +282,8 @@ function mayPass(error: unknown): boolean {
 
 function jobEvent(event: ServerEvent): JobEvent | undefined {
   try {
-    const data = JSON.parse(event.data);
-    return typeof data === 'object' && data !== null ? { type: event.event, ...data } : undefined;
+    const data = parseKept(event.data);
+    return typeof data?.type === 'string' ? data : undefined;
   } catch {
     return undefined;
   }

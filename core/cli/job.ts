@@ -1,11 +1,13 @@
 import type { Explanation } from '../messages/client.ts';
 import type { AttemptRecord, JobRecord } from '../messages/job.ts';
+import { memberText } from './as_written.ts';
 import { type Cli, type Context, exampleHelp, jobIdArgument } from './context.ts';
 import {
   bar,
   count,
   duration,
   fields,
+  jsonLines,
   jsonText,
   moment,
   NOTHING,
@@ -89,8 +91,8 @@ function jobText(screen: Screen, job: JobRecord, now: number, why: string, full:
     why,
     timeline(screen, job, now),
     attempts(screen, job.attempts ?? []),
-    document(screen, 'params', job.params, most),
-    document(screen, 'result', job.result, most),
+    document(screen, job, 'params', most),
+    document(screen, job, 'result', most),
     advice(job),
   ];
   return sections.filter(text => text !== '').join('\n\n');
@@ -171,9 +173,9 @@ function attempts(screen: Screen, history: readonly AttemptRecord[]): string {
   });
 }
 
-function document(screen: Screen, name: string, value: unknown, most: number): string {
-  if (value === undefined || value === null) return '';
-  const lines = jsonText(value, 2).split('\n');
+function document(screen: Screen, job: JobRecord, name: 'params' | 'result', most: number): string {
+  if (job[name] === undefined || job[name] === null) return '';
+  const lines = jsonLines(memberText(job, name)).split('\n');
   const shown = lines.slice(0, most);
   if (lines.length > most) shown.push(`… ${lines.length - most} more lines: --full`);
   return [paint(screen, 'gray', name), ...shown].join('\n');

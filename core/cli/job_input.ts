@@ -1,3 +1,5 @@
+import { ObjectText } from '../messages/object_text.ts';
+import { JsonText } from '../sdk/client.ts';
 import { UsageError } from './context.ts';
 
 /** One job of an input, and where it stands there: a line of NDJSON, or an item of a JSON array. */
@@ -5,7 +7,7 @@ export interface Entry {
   unit: 'line' | 'item';
   /** From 1. */
   number: number;
-  /** The fields of a submission; their meaning is the hub's to check. */
+  /** The fields of a submission, its params as they were written; their meaning is the hub's to check. */
   fields?: Record<string, unknown>;
   /** Why there are none. */
   fault?: string;
@@ -70,28 +72,41 @@ function beginsDocument(line: string): boolean {
 
 function parsed(line: string): { fields: Record<string, unknown> } | { fault: string } {
   try {
-    return checked(JSON.parse(line.trim()));
+    const text = line.trim();
+    return checked(JSON.parse(text), new ObjectText(text));
   } catch (error) {
     return { fault: `it is not JSON: ${(error as Error).message}` };
   }
 }
 
-function checked(value: unknown): { fields: Record<string, unknown> } | { fault: string } {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-    return { fields: value as Record<string, unknown> };
+/** @param text that of the value; not read when it is no object */
+function checked(value: unknown, text: ObjectText): { fields: Record<string, unknown> } | { fault: string } {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return { fault: 'it is not a JSON object' };
+  try {
+    const params = text.member('params');
+    return { fields: { ...value, ...(params !== undefined && { params: new JsonText(params) }) } };
+  } catch (error) {
+    return { fault: (error as Error).message };
   }
-  return { fault: 'it is not a JSON object' };
 }
 
 function documentEntries(text: string): Entry[] {
+  const document = text.trim();
   let value: unknown;
   try {
-    value = JSON.parse(text.trim());
+    value = JSON.parse(document);
   } catch (error) {
     throw new UsageError(
       `the input is not JSON: ${(error as Error).message}. It may also be NDJSON: an object a line.`,
     );
   }
   const items = Array.isArray(value) ? value : [value];
-  return items.map((item, i) => ({ unit: 'item' as const, number: i + 1, ...checked(item) }));
+  const list = Array.isArray(value) ? document : `[${document}]`;
+  const texts = new ObjectText(`{"jobs":${list}}`).objects('jobs');
+  return items.map((item, i) => ({
+    unit: 'item' as const,
+    number: i + 1,
+    ...checked(item, texts[i] as ObjectText),
+  }));
 }

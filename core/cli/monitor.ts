@@ -1,3 +1,4 @@
+import { parseKept } from './as_written.ts';
 import { GpuhubError, type HubMessage, HubSocket } from '../sdk/socket.ts';
 import { Requests } from '../sdk/requests.ts';
 import type { ApiError, HubAddress } from './http.ts';
@@ -31,7 +32,14 @@ export class Monitor implements AsyncDisposable {
     this.#url = url;
     this.#listener = listener;
     this.#socket = new HubSocket(
-      { url, token, role: 'monitor', connect_timeout_ms: TIMEOUT_MS, backoff: { cap_ms: RETRY_MOST_MS } },
+      {
+        url,
+        token,
+        role: 'monitor',
+        connect_timeout_ms: TIMEOUT_MS,
+        backoff: { cap_ms: RETRY_MOST_MS },
+        parse: parseKept,
+      },
       {
         open: welcome => {
           this.#requests.opened(welcome.limits);

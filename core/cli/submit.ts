@@ -11,7 +11,9 @@ import {
   wholeNumber,
 } from './context.ts';
 import { follow } from './follow.ts';
-import { jsonText, state, visible } from './format.ts';
+import { JsonText } from '../sdk/client.ts';
+import { memberText } from './as_written.ts';
+import { jsonLines, state, visible } from './format.ts';
 import { ApiError, type SubmitFields } from './http.ts';
 import { submitMany } from './submit_many.ts';
 
@@ -177,17 +179,23 @@ async function waitFor(context: Context, job_id: string): Promise<ExitCode> {
   if (!context.json) context.print(`job ${visible(job_id)}`);
   const end = await follow(context, job_id, context.json ? () => {} : undefined);
   if (context.json) context.printJson(await context.hub.job(job_id));
-  else if (end.type === 'job_completed') context.print(jsonText(end['result'], 2));
+  else if (end.type === 'job_completed') context.print(jsonLines(memberText(end, 'result')));
   return end.type === 'job_completed' ? EXIT.ok : EXIT.failed;
 }
 
-async function params(context: Context, given: string): Promise<Record<string, unknown>> {
-  if (!given.startsWith('@')) return jsonObject(given, '--params');
+/** Whoever submits them may count on their digits: they go as they were written. */
+async function params(context: Context, given: string): Promise<JsonText> {
+  if (!given.startsWith('@')) return objectText(given, '--params');
   const path = given.slice(1);
   const text = await context.io.read(path).catch((error: Error) => {
     throw new UsageError(`--params: cannot read ${path}: ${error.message}`);
   });
-  return jsonObject(text, path);
+  return objectText(text, path);
+}
+
+function objectText(text: string, what: string): JsonText {
+  jsonObject(text, what);
+  return new JsonText(text);
 }
 
 function objectArgument(text: string): Record<string, unknown> {

@@ -1,5 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { GpuhubClient, GpuhubError, type JobHandle, type JobSubmission } from '../sdk/client.ts';
+import {
+  GpuhubClient,
+  GpuhubError,
+  type JobEvent,
+  type JobHandle,
+  type AnySubmission,
+  JsonText,
+} from '../sdk/client.ts';
+import { memberText, parseKept } from './as_written.ts';
 import { type Context, EXIT, type ExitCode, UsageError } from './context.ts';
 import { count, cut, plural, visible } from './format.ts';
 import { fromGpuhubError, isAway } from './hub_fault.ts';
@@ -23,7 +31,7 @@ export interface ManyOptions {
   /** The name of a file, or `-` for standard input. */
   from: string;
   /** Fields of a job that does not say them itself. */
-  defaults: Partial<JobSubmission>;
+  defaults: Partial<AnySubmission>;
   /** Jobs without an id are named after this and their number: the same input sent again makes no second job. */
   id_prefix?: string | undefined;
   /** Wait until all have ended. */
@@ -42,14 +50,14 @@ export interface ManyOptions {
 export async function submitMany(context: Context, options: ManyOptions): Promise<ExitCode> {
   // Says at once, and in the usual words, that no hub answers; the connection would try for long.
   const { at } = await context.hub.stats();
-  await using client = new GpuhubClient(context.address);
+  await using client = new GpuhubClient({ ...context.address, parse: parseKept });
   return await new Batch(context, client, options, new RedisTime(at)).run();
 }
 
 /** An entry with what is sent for it. */
 interface Prepared {
   entry: Entry;
-  job: JobSubmission;
+  job: AnySubmission;
 }
 
 class Batch {
@@ -137,14 +145,14 @@ class Batch {
   }
 
   /** What the input says goes before the options. */
-  #job({ number }: Entry, fields: Record<string, unknown>): JobSubmission {
+  #job({ number }: Entry, fields: Record<string, unknown>): AnySubmission {
     const { id_prefix, defaults } = this.#options;
     const named = id_prefix === undefined ? {} : { job_id: `${id_prefix}:${number}` };
-    return { params: {}, ...defaults, ...named, ...fields, watch: this.#watchLevel() } as JobSubmission;
+    return { params: {}, ...defaults, ...named, ...fields, watch: this.#watchLevel() } as AnySubmission;
   }
 
   /** How much of a job is told: everything while each is shown, only its end when they are counted. */
-  #watchLevel(): JobSubmission['watch'] {
+  #watchLevel(): AnySubmission['watch'] {
     const { wait, watch } = this.#options;
     if (!watch) return wait ? 'end' : false;
     return this.#lines !== undefined || this.#tally.read <= BARS_MOST ? 'all' : 'end';
@@ -173,10 +181,14 @@ class Batch {
   async #end(entry: Entry, handle: JobHandle): Promise<void> {
     const head = { [entry.unit]: entry.number, job_id: handle.id };
     try {
-      if (this.#options.watch) await this.#follow(handle);
-      const result = await handle.result();
+      const end = await this.#follow(handle);
+      // Throws why there is none.
+      await handle.result();
       this.#tally.completed += 1;
-      if (this.#context.json) this.#context.printJson({ ...head, status: 'completed', result });
+      if (this.#context.json) {
+        const result = new JsonText(memberText(end as JobEvent, 'result'));
+        this.#context.printJson({ ...head, status: 'completed', result });
+      }
     } catch (error) {
       const { code, message } = error as GpuhubError;
       this.#tally.not_completed += 1;
@@ -186,18 +198,28 @@ class Batch {
     }
   }
 
-  /** Shows how a job goes, to its end. */
-  async #follow(handle: JobHandle): Promise<void> {
-    if (this.#lines === undefined && this.#tally.read > BARS_MOST) {
-      this.#bars.length = 0;
-      return;
-    }
-    const job = boardJob(handle.id);
-    if (this.#lines === undefined) this.#bars.push(job);
+  /** Waits for the end of a job and, with `watch`, shows how it goes. @returns the last event */
+  async #follow(handle: JobHandle): Promise<JobEvent | undefined> {
+    const bar = this.#barOf(handle);
+    let last: JobEvent | undefined;
     for await (const event of handle) {
-      takeEvent(job, event);
+      last = event;
+      if (bar !== undefined) takeEvent(bar, event);
       this.#lines?.show(event);
     }
+    return last;
+  }
+
+  /** One that is counted only has none; when there are too many, none has one. */
+  #barOf(handle: JobHandle): BoardJob | undefined {
+    if (!this.#options.watch || this.#lines !== undefined) return undefined;
+    if (this.#tally.read > BARS_MOST) {
+      this.#bars.length = 0;
+      return undefined;
+    }
+    const bar = boardJob(handle.id);
+    this.#bars.push(bar);
+    return bar;
   }
 
   #refused(entry: Entry, code: string, message: string, job_id?: string): void {

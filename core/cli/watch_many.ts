@@ -1,4 +1,5 @@
 import { GpuhubClient, GpuhubError, type JobHandle } from '../sdk/client.ts';
+import { parseKept } from './as_written.ts';
 import { type Context, EXIT, type ExitCode } from './context.ts';
 import { eventDetails, eventName } from './event_text.ts';
 import { duration, padded, paint, type Screen, shownWidth, visible } from './format.ts';
@@ -29,6 +30,7 @@ export async function watchMany(context: Context, job_ids: readonly string[]): P
   const away = new Away();
   await using client = new GpuhubClient({
     ...context.address,
+    parse: parseKept,
     on_status: status => {
       if (status.state === 'open') away.over();
       else if (status.state !== 'error' && status.error !== undefined) {

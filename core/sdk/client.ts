@@ -16,10 +16,10 @@ import {
   type WireFactory,
 } from './socket.ts';
 import {
+  type AnySubmission,
   batchFrame,
   inBatches,
   type Item,
-  type JobSubmission,
   type Prepared,
   prepare,
   randomId,
@@ -32,10 +32,11 @@ export type { Stats } from '../messages/stats.ts';
 export type { JobEvent } from './event_queue.ts';
 export { JobCancelledError, JobExpiredError, JobFailedError } from './job_errors.ts';
 export { type CancelAnswer, JobHandle } from './job_handle.ts';
+export { JsonText } from './json_text.ts';
 export type { AcceptedJob } from './live_job.ts';
 export type { RequestOptions } from './requests.ts';
 export { GpuhubError } from './socket.ts';
-export type { JobSubmission } from './submission.ts';
+export type { AnySubmission, JobSubmission } from './submission.ts';
 
 /** Which jobs to list. */
 export type JobFilter = Omit<z.input<typeof ListJobs>, 'type' | 'request_id'>;
@@ -50,6 +51,8 @@ export interface ClientOptions {
   backoff?: Partial<BackoffOptions>;
   /** Opens the sockets, in place of `ws` (Node) or WebSocket (browser). */
   factory?: WireFactory;
+  /** Reads a frame, in place of `JSON.parse`: for who wants its text too, or numbers with all their digits. */
+  parse?: (text: string) => HubMessage;
   /** Told about the connection, for logs and displays. */
   on_status?: (status: ClientStatus) => void;
 }
@@ -128,7 +131,7 @@ export class GpuhubClient implements AsyncDisposable {
    *   `timeout` or `aborted` when the caller gave up: whether the job was accepted is then unknown, and
    *   `details.job_id` tells the id to ask for
    */
-  submit(job: JobSubmission, options: RequestOptions = {}): Promise<JobHandle> {
+  submit(job: AnySubmission, options: RequestOptions = {}): Promise<JobHandle> {
     const prepared = prepare(job);
     return this.#requests.send(
       (request_id, again) => submitFrame(prepared, request_id, again),
@@ -144,7 +147,7 @@ export class GpuhubClient implements AsyncDisposable {
    * @returns for each job, in order, its handle or the error that refused it (a GpuhubError, not thrown)
    */
   async submitMany(
-    jobs: readonly JobSubmission[],
+    jobs: readonly AnySubmission[],
     options: RequestOptions = {},
   ): Promise<(JobHandle | GpuhubError)[]> {
     const results: (JobHandle | GpuhubError)[] = [];

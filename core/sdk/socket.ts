@@ -130,6 +130,8 @@ export interface HubSocketOptions {
   /** For the handshake and `welcome` together, ms. Default 10,000. */
   connect_timeout_ms?: number | undefined;
   factory?: WireFactory | undefined;
+  /** Reads a frame, in place of `JSON.parse`. */
+  parse?: ((text: string) => HubMessage) | undefined;
 }
 
 /** What the owner of a {@link HubSocket} is told. */
@@ -155,6 +157,7 @@ export interface HubSocketEvents {
 export class HubSocket {
   readonly #options: HubSocketOptions;
   readonly #events: HubSocketEvents;
+  readonly #parse: (text: string) => HubMessage;
   readonly #urls: readonly string[];
   readonly #backoff: Backoff;
   #state: 'idle' | 'connecting' | 'open' | 'waiting' | 'ended' = 'idle';
@@ -171,6 +174,7 @@ export class HubSocket {
   constructor(options: HubSocketOptions, events: HubSocketEvents) {
     this.#options = options;
     this.#events = events;
+    this.#parse = options.parse ?? JSON.parse;
     this.#urls = (typeof options.url === 'string' ? [options.url] : options.url).map(url =>
       hubUrl(url, options.role, options.query ?? {}),
     );
@@ -256,7 +260,7 @@ export class HubSocket {
     this.#watchdog?.heard();
     let message: HubMessage;
     try {
-      message = JSON.parse(text);
+      message = this.#parse(text);
     } catch {
       this.reconnect('the hub sent a frame that is not JSON');
       return;

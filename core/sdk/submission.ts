@@ -1,11 +1,16 @@
 import type { z } from 'zod';
 import type { ErrorCode } from '../errors.ts';
 import type { Submission, WatchLevel } from '../messages/job.ts';
+import { JsonText, objectJson } from './json_text.ts';
 import type { RequestLimits } from './requests.ts';
 import { GpuhubError, isLarger } from './socket.ts';
 
 /** What `submit_job` takes; see section 3 of the protocol. */
-export type JobSubmission = Omit<z.input<typeof Submission>, 'params'> & { params: Record<string, unknown> };
+export type JobSubmission<Params = Record<string, unknown>> = Omit<z.input<typeof Submission>, 'params'> & {
+  params: Params;
+};
+/** With params as values, or as the text that somebody wrote. */
+export type AnySubmission = JobSubmission<Record<string, unknown> | JsonText>;
 /** Room for `type`, `request_id` and brackets beside the jobs of a batch. */
 const BATCH_ENVELOPE_BYTES = 256;
 
@@ -46,11 +51,12 @@ export function randomId(): string {
 }
 
 /** The client chooses the id, so that sending again makes nothing new. */
-export function prepare(submission: JobSubmission): Prepared {
+export function prepare(submission: AnySubmission): Prepared {
   const { watch = true, job_id = `j_${randomId()}` } = submission;
   // No spread: of what that makes with further members behind, JSON takes a fifth longer to write.
   const body = Object.assign({}, submission, { job_id, watch: undefined });
-  return { job_id, watch: watch === true ? 'default' : watch, json: JSON.stringify(body) };
+  const json = submission.params instanceof JsonText ? objectJson(body) : JSON.stringify(body);
+  return { job_id, watch: watch === true ? 'default' : watch, json };
 }
 
 /** Sent again, a submission does not watch: `watch_jobs` follows, which also tells what was missed. */
