@@ -509,6 +509,21 @@ describe('submitMany', () => {
     expect(await takeAll(peer, 1)).toEqual([1]);
     expect((await promise).map(result => (result as JobHandle).id)).toEqual(['a', 'b']);
   });
+
+  it.each([
+    ['time', 'timeout'],
+    ['signal', 'aborted'],
+  ])("ends with the caller's %s while Redis refuses", async (what, code) => {
+    const { client, peer } = await pair();
+    const giveUp = new AbortController();
+    const patience = what === 'time' ? { timeout_ms: 400 } : { signal: giveUp.signal };
+    const promise = client.submitMany([{ ...JOB, job_id: 'a' }], patience);
+    const frame = await peer.next('submit_jobs');
+    const results = [{ error: { code: 'unavailable', message: 'away' } }];
+    peer.answer(frame, { type: 'jobs_accepted', results });
+    if (what === 'signal') setTimeout(() => giveUp.abort(), 20);
+    expect(await promise).toMatchObject([{ code, details: { job_id: 'a', outcome: 'unknown' } }]);
+  });
 });
 
 describe('lists and statistics', () => {

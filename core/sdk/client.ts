@@ -5,7 +5,14 @@ import type { Stats } from '../messages/stats.ts';
 import type { JobEvent } from './event_queue.ts';
 import { type CancelAnswer, type HandleHost, JobHandle } from './job_handle.ts';
 import { type AcceptedJob, LiveJob } from './live_job.ts';
-import { type HubError, hubError, type RequestOptions, Requests, unavailableDelay } from './requests.ts';
+import {
+  gaveUp,
+  type HubError,
+  hubError,
+  type RequestOptions,
+  Requests,
+  unavailableDelay,
+} from './requests.ts';
 import {
   type BackoffOptions,
   bodyOf,
@@ -150,12 +157,23 @@ export class GpuhubClient implements AsyncDisposable {
     jobs: readonly AnySubmission[],
     options: RequestOptions = {},
   ): Promise<(JobHandle | GpuhubError)[]> {
+    const { signal, over } = this.#requests.patience({ timeout_ms: Infinity, ...options });
+    try {
+      return await this.#submitAll(jobs, { timeout_ms: Infinity, signal });
+    } finally {
+      over();
+    }
+  }
+
+  async #submitAll(
+    jobs: readonly AnySubmission[],
+    patience: { timeout_ms: number; signal: AbortSignal },
+  ): Promise<(JobHandle | GpuhubError)[]> {
     const results: (JobHandle | GpuhubError)[] = [];
-    const patience = { timeout_ms: Infinity, ...options };
     await this.connect(patience);
     let left = jobs.map((job, index) => ({ index, prepared: prepare(job) }));
     for (let tries = 0; left.length > 0; tries++) {
-      if (tries > 0) await pause(unavailableDelay(tries, undefined));
+      if (tries > 0) await pause(unavailableDelay(tries, undefined), patience.signal);
       const batches = inBatches(left, this.#requests.limits, (index, error) => {
         results[index] = error;
       });
@@ -171,7 +189,6 @@ export class GpuhubClient implements AsyncDisposable {
         }
       };
       await Promise.all(Array.from({ length: BATCHES_IN_FLIGHT }, sendNext));
-      if (options.signal?.aborted) break;
       left = again;
     }
     return results;
@@ -297,7 +314,11 @@ export class GpuhubClient implements AsyncDisposable {
           ),
         options,
       )
-      .catch((error: GpuhubError) => batch.map(() => error));
+      .catch((error: GpuhubError) =>
+        batch.map(({ prepared }) =>
+          options.signal?.aborted ? unknownFate(prepared, options.signal) : error,
+        ),
+      );
   }
 
   #accept(prepared: Prepared, answer: AcceptedJob, again: boolean): JobHandle {
@@ -333,6 +354,21 @@ export class GpuhubClient implements AsyncDisposable {
   }
 }
 
-function pause(ms: number): Promise<void> {
-  return new Promise(resolve => setTimeout(resolve, ms));
+/** Whether the job was accepted is not known to a caller who gave up. */
+function unknownFate({ job_id }: Prepared, signal: AbortSignal): GpuhubError {
+  return gaveUp(signal, { job_id, outcome: 'unknown' });
+}
+
+/** Ends early when the caller gives up. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener('abort', end);
+    if (signal.aborted) end();
+  });
 }

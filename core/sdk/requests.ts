@@ -43,6 +43,14 @@ export function unavailableDelay(tries: number, hint: unknown): number {
   return Math.random() * most + (typeof hint === 'number' ? hint : 0);
 }
 
+/** That the caller's patience is over, or what the signal says of it. */
+export function gaveUp(signal: AbortSignal | undefined, details: object | undefined): GpuhubError {
+  const reason: unknown = signal?.reason;
+  return reason instanceof GpuhubError
+    ? new GpuhubError(reason.code, reason.message, details)
+    : new GpuhubError('aborted', 'the caller gave up', details);
+}
+
 /** The message of a request, or what makes its frame; `again` if it was sent before. */
 type Make = object | ((request_id: string, again: boolean) => string);
 
@@ -170,7 +178,7 @@ export class Requests {
   ): () => void {
     const { signal } = options;
     const timeout_ms = options.timeout_ms ?? this.#timeout_ms;
-    const onAbort = () => expired(new GpuhubError('aborted', 'the caller gave up', details));
+    const onAbort = () => expired(gaveUp(signal, details));
     if (signal?.aborted) {
       onAbort();
       return () => {};
@@ -189,6 +197,13 @@ export class Requests {
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
     };
+  }
+
+  /** One deadline for what takes several requests, as a signal: those that it ends say what it was. */
+  patience(options: RequestOptions): { signal: AbortSignal; over: () => void } {
+    const end = new AbortController();
+    const over = this.deadline(options, undefined, error => end.abort(error));
+    return { signal: end.signal, over };
   }
 
   /** A connection is open. What was not answered is sent by {@link sendAgain}. */
