@@ -101,6 +101,9 @@ export class Heartbeats {
   #probe(): void {
     const { telemetry } = this.#options;
     if (telemetry === undefined || this.#probing) return;
+    const take = (values: unknown) => {
+      this.#telemetry = listOfGpus(values);
+    };
     const onFault = (error: unknown) => {
       this.#telemetry = [];
       this.#on.fault(new GpuhubError('telemetry', String(error)));
@@ -108,14 +111,13 @@ export class Heartbeats {
     try {
       const answer = telemetry();
       if (Array.isArray(answer)) {
-        this.#telemetry = answer;
+        take(answer);
         return;
       }
       this.#probing = true;
-      answer
-        .then(values => {
-          this.#telemetry = values;
-        }, onFault)
+      Promise.resolve(answer)
+        .then(take)
+        .catch(onFault)
         .finally(() => {
           this.#probing = false;
         });
@@ -123,4 +125,11 @@ export class Heartbeats {
       onFault(error);
     }
   }
+}
+
+/** The function is not ours: where it comes to something else, a heartbeat made of that would end the process. */
+function listOfGpus(values: unknown): GpuTelemetry[] {
+  const isList = Array.isArray(values) && values.every(value => typeof value === 'object' && value !== null);
+  if (!isList) throw new TypeError('telemetry must come to a list of GPUs');
+  return values;
 }

@@ -421,6 +421,26 @@ describe('heartbeats', () => {
     while (beat['workers'].length > 0) beat = await bad.peer.next('worker_heartbeat');
   });
 
+  it.each<[string, () => unknown]>([
+    ['nothing', () => undefined],
+    ['a promise of nothing', async () => undefined],
+    ['no list of GPUs', async () => [null]],
+  ])('go on when telemetry comes to %s, and say so', async (_, telemetry) => {
+    const faults: unknown[] = [];
+    const { peer } = await machine(
+      {
+        telemetry: telemetry as () => [],
+        on_event: event => {
+          if (event.type === 'error') faults.push(event.error);
+        },
+      },
+      { heartbeat_interval_ms: 10 },
+    );
+    for (let i = 0; i < 3; i++) expect((await peer.next('worker_heartbeat'))['workers']).toEqual([]);
+    expect(faults.length, 'asked again each time').toBeGreaterThan(1);
+    expect(faults[0]).toMatchObject({ code: 'telemetry' });
+  });
+
   it('tell which jobs to abandon', async () => {
     const { peer, run } = await machine({}, { heartbeat_interval_ms: 10 });
     const lease_id = peer.assign('a');
