@@ -454,6 +454,21 @@ describe('watch', () => {
     peer.send(completed(handle.id, 2));
     expect(await result).toBe('done');
   });
+
+  it('ends for all who wait when it is taken back, and begins again for who asks again', async () => {
+    const { client, peer } = await pair();
+    const handle = await submitted(client, peer);
+    const reading = all(handle);
+    const result = fault(handle.result());
+    handle.unwatch();
+    expect(await reading).toEqual([]);
+    expect((await result).code).toBe('unwatched');
+    await peer.next('unwatch_jobs');
+    const again = handle.result();
+    peer.answer(await peer.next('watch_jobs'), { type: 'jobs_watched', jobs: [], not_found: [] });
+    peer.send(completed(handle.id, 2));
+    expect(await again).toBe('done');
+  });
 });
 
 describe('submitMany', () => {

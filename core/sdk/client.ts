@@ -216,8 +216,8 @@ export class GpuhubClient implements AsyncDisposable {
     job.output = options.after_output ?? -1;
     return new Promise((resolve, reject) => {
       const over = this.#requests.deadline(options, { job_id }, error => {
-        this.#watches.unfollow(job);
         reject(error);
+        this.#watches.unfollow(job);
       });
       job.on_watched = fault => {
         over();

@@ -41,7 +41,7 @@ export class JobHandle implements AsyncIterable<JobEvent> {
    * The result, once there is one.
    *
    * @throws JobFailedError, JobCancelledError, JobExpiredError by how the job ended; GpuhubError `closed` when
-   *   the client was closed before, `not_found` when the hub no longer knows the job
+   *   the client was closed before, `unwatched` when the watch was taken back, `not_found` when the hub no longer knows the job
    */
   result<T = unknown>(): Promise<T> {
     this.#job = this.#host.follow(this.#job);
@@ -53,7 +53,10 @@ export class JobHandle implements AsyncIterable<JobEvent> {
     return this.#host.cancel(this.id, reason, options);
   }
 
-  /** No more events of it. The job goes on; `result()` and a new reader begin to watch it again. */
+  /**
+   * No more events of it: its readers end, and `result()` that is waited for rejects with `unwatched`. The job goes on;
+   * `result()` and a new reader begin to watch it again.
+   */
   unwatch(): void {
     this.#host.unfollow(this.#job);
   }

@@ -68,6 +68,16 @@ export class LiveJob {
     this.on_watched = undefined;
   }
 
+  /** Nobody watches it any more: who reads is done, who waits is told. It may be watched again. */
+  leave(error: GpuhubError): void {
+    for (const queue of this.#queues ?? []) queue.end();
+    this.#queues = undefined;
+    if (this.#settled !== undefined) reject(this.#settled, error);
+    this.#settled = undefined;
+    this.on_watched?.(error);
+    this.on_watched = undefined;
+  }
+
   /** The first reader also gets what came before it; after the end, every reader gets the end. */
   iterate(): EventQueue {
     const backlog = this.#backlog;
@@ -119,15 +129,16 @@ export class LiveJob {
   }
 
   #settle({ event, error }: Outcome): void {
-    const { promise, resolve, reject } = this.#settled as Settled;
-    if (event?.type === 'job_completed') {
-      resolve(event.result);
-      return;
-    }
-    // A caller may ask for the result and look at it later: that is no unhandled rejection.
-    promise.catch(() => {});
-    reject(error ?? endError(event));
+    const settled = this.#settled as Settled;
+    if (event?.type === 'job_completed') settled.resolve(event.result);
+    else reject(settled, error ?? endError(event));
   }
+}
+
+/** A caller may ask for the result and look at it later: that is no unhandled rejection. */
+function reject(settled: Settled, error: GpuhubError): void {
+  settled.promise.catch(() => {});
+  settled.reject(error);
 }
 
 interface Settled {

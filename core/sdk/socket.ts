@@ -18,12 +18,12 @@ export interface HubMessage {
 }
 
 /** Codes that the SDK itself gives, beside those of the protocol. */
-export type LocalErrorCode = 'unreachable' | 'closed' | 'replaced' | 'timeout' | 'aborted';
+export type LocalErrorCode = 'unreachable' | 'closed' | 'replaced' | 'timeout' | 'aborted' | 'unwatched';
 
 /**
  * What went wrong, as the hub said it (`code`, `message`, `details` of its `error`), or as the SDK found it:
  * `unreachable` (no hub answered), `closed` (this end was closed), `replaced` (the same machine registered
- * again elsewhere), `timeout` and `aborted` (the caller gave up).
+ * again elsewhere), `timeout` and `aborted` (the caller gave up), `unwatched` (its watch was taken back).
  */
 export class GpuhubError extends Error {
   readonly code: string;

@@ -67,6 +67,7 @@ export class Watches {
     this.#live.delete(job.job_id);
     this.#to_watch.delete(job);
     job.synced = false;
+    job.leave(new GpuhubError('unwatched', `the watch of "${job.job_id}" was taken back`));
     this.#socket.send({ type: 'unwatch_jobs', job_ids: [job.job_id] });
   }
 
