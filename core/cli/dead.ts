@@ -13,12 +13,11 @@ import {
   UsageError,
   wholeNumber,
 } from './context.ts';
-import { cut, duration, moment, NOTHING, plural, table, visible } from './format.ts';
+import { duration, moment, NOTHING, plural, table, visible } from './format.ts';
 import { ApiError } from './http.ts';
 import { Monitor } from './monitor.ts';
 import { hubNow } from './now.ts';
 
-const ERROR_MOST = 60;
 /** Jobs submitted again at once. */
 const RETRIES_IN_FLIGHT = 8;
 const YEAR_MS = 365 * 86_400_000;
@@ -171,11 +170,10 @@ function codeOf(job: JobRecord): unknown {
 function deadTable({ screen }: Context, jobs: readonly JobRecord[], now: number): string {
   const rows = jobs.map(job => {
     const { code, message } = (job.error ?? {}) as { code?: unknown; message?: unknown };
-    const error = visible(`${code}: ${message}`);
     return [
       visible(job.job_id),
       visible(job.job_type),
-      screen.width === null ? error : cut(error, ERROR_MOST),
+      visible(`${code}: ${message}`),
       duration(now - (job.finished_at ?? now)),
       `${job.attempt}/${job.max_attempts}`,
       visible(job.worker_id ?? NOTHING),
@@ -184,6 +182,7 @@ function deadTable({ screen }: Context, jobs: readonly JobRecord[], now: number)
   });
   return table(screen, ['JOB', 'TYPE', 'ERROR', 'AGE', 'TRY', 'WORKER', 'ENDED'], rows, {
     right: ['AGE', 'TRY'],
+    text: 'ERROR',
   });
 }
 

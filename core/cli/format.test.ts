@@ -185,4 +185,16 @@ describe('a table', () => {
     expect(table({ color: false, width: 5 }, head, rows, { wide: true })).toContain('RUN');
     expect(table(PIPE, head, [['j'.repeat(500), 'x'.repeat(500), '1s']])).toContain('RUN');
   });
+
+  it('cut a long text to the room that the others leave, and rather drop another column', () => {
+    const long = ['j1', 'render', `oom: ${'x'.repeat(300)}`, '1s', 'machine1:gpu0'];
+    const heads = ['JOB', 'TYPE', 'ERROR', 'RUN', 'WORKER'];
+    const at = (width: number | null, wide = false) =>
+      table({ color: false, width }, heads, [long], { text: 'ERROR', wide }).split('\n')[1] as string;
+    expect(at(80)).toMatch(/^j1 {3}render {2}oom: x+… {2}1s {3}machine1:gpu0$/);
+    expect(at(80)).toHaveLength(80);
+    expect(at(40)).toMatch(/^j1 {3}render {2}oom: x+…$/);
+    expect(at(null)).toContain('x'.repeat(300));
+    expect(at(40, true), 'all columns were asked for').toMatch(/oom: x+… {2}1s {3}machine1:gpu0$/);
+  });
 });

@@ -213,21 +213,47 @@ export interface TableOptions {
   right?: readonly string[];
   /** Never drop a column, however narrow the terminal. */
   wide?: boolean;
+  /** The column of a text of any length, without colours. On a terminal it takes what room the others leave. */
+  text?: string;
 }
+
+/** A text is cut to no less: rather another column goes. */
+const TEXT_LEAST = 24;
+/** Where no column may go, a text has so much. */
+const TEXT_MOST = 60;
 
 /**
  * A table without lines: heads in capitals, columns two spaces apart. On a terminal that is too narrow, columns are
- * dropped from the right, but never the first two.
+ * dropped from the right, but never the first two and the text.
  *
  * @param rows cells that are safe to show (see {@link visible})
  */
 export function table(screen: Screen, head: string[], rows: string[][], options: TableOptions = {}): string {
-  for (let columns = head.length; ; columns--) {
-    const lines = layOut(screen, head.slice(0, columns), rows, options.right ?? []);
-    const fits =
-      screen.width === null || options.wide === true || Math.max(...lines.map(shownWidth)) <= screen.width;
-    if (fits || columns <= 2) return lines.join('\n');
+  const { right = [], wide = false } = options;
+  const text = head.indexOf(options.text ?? '');
+  const widths = head.map((_, i) => Math.max(...[head, ...rows].map(cells => shownWidth(cells[i] ?? ''))));
+  const all = head.map((_, i) => i);
+  const shown = screen.width === null || wide ? all : fittingColumns(widths, text, screen.width);
+  const others = shown.reduce((sum, i) => sum + (i === text ? 0 : (widths[i] as number) + 2), 0);
+  const room =
+    screen.width === null ? Infinity : wide ? TEXT_MOST : Math.max(TEXT_LEAST, screen.width - others);
+  const cells = (row: string[]) =>
+    shown.map(i => (i === text ? cut(row[i] as string, room) : (row[i] as string)));
+  return layOut(screen, cells(head), rows.map(cells), right).join('\n');
+}
+
+/** The columns that a terminal has room for. */
+function fittingColumns(widths: readonly number[], text: number, width: number): number[] {
+  const shown = widths.map((_, i) => i);
+  const least = (i: number) =>
+    i === text ? Math.min(TEXT_LEAST, widths[i] as number) : (widths[i] as number);
+  const total = () => shown.reduce((sum, i) => sum + 2 + least(i), -2);
+  while (total() > width) {
+    const last = shown.findLast(i => i > 1 && i !== text);
+    if (last === undefined) break;
+    shown.splice(shown.indexOf(last), 1);
   }
+  return shown;
 }
 
 function layOut(screen: Screen, head: string[], rows: string[][], right: readonly string[]): string[] {
@@ -237,7 +263,7 @@ function layOut(screen: Screen, head: string[], rows: string[][], right: readonl
     colAligns: head.map(name => (right.includes(name) ? 'right' : 'left')),
   });
   made.push(head.map(name => paint(screen, 'bold', name)));
-  for (const row of rows) made.push(row.slice(0, head.length));
+  for (const row of rows) made.push(row);
   return made
     .toString()
     .split('\n')

@@ -3,12 +3,9 @@ import { LIST_LIMIT_MAX } from '../messages/client.ts';
 import { type JobRecord, StateFilter } from '../messages/job.ts';
 import type { Stats } from '../messages/stats.ts';
 import { type Cli, type Context, exampleHelp, wholeNumber } from './context.ts';
-import { cut, duration, NOTHING, type Screen, state, table, visible } from './format.ts';
+import { duration, NOTHING, type Screen, state, table, visible } from './format.ts';
 import { noteOf } from './job_note.ts';
 import { phases } from './job_times.ts';
-
-/** Longer messages are cut on a terminal, and whole in a pipe. */
-const NOTE_MOST = 60;
 
 interface JobsOptions {
   status?: string;
@@ -76,13 +73,9 @@ function jobsTable(screen: Screen, jobs: readonly JobRecord[], stats: Stats, wid
       duration(ran_ms),
       `${job.attempt}/${job.max_attempts}`,
       visible(job.worker_id ?? NOTHING),
-      noteText(screen, noteOf(job, { stats, now })),
+      noteOf(job, { stats, now }),
       visible(job.client_id ?? NOTHING),
     ];
   });
-  return table(screen, head, rows, { right: ['PRI', 'AGE', 'WAIT', 'RUN'], wide });
-}
-
-function noteText(screen: Screen, note: string): string {
-  return screen.width === null ? note : cut(note, NOTE_MOST);
+  return table(screen, head, rows, { right: ['PRI', 'AGE', 'WAIT', 'RUN'], wide, text: 'NOTE' });
 }
