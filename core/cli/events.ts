@@ -9,6 +9,7 @@ import {
   jobIdArgument,
   jobTypeArgument,
   repeated,
+  UsageError,
   wholeNumber,
 } from './context.ts';
 import { eventDetails, eventName, stateAfter } from './event_text.ts';
@@ -61,6 +62,11 @@ ${exampleHelp(
 }
 
 async function showEvents(context: Context, options: EventsOptions): Promise<undefined> {
+  const all = [options.type, options.job, options.state, options.event].every(given => given === undefined);
+  if (options.workers && !all)
+    throw new UsageError(
+      '--workers goes with all jobs: leave out --type, --job, --state and --event, or leave out --workers',
+    );
   const over = new Deferred();
   const note = (text: string) => context.io.err(`gpuhub: ${visible(text)}\n`);
   let shown = 0;
@@ -76,13 +82,12 @@ async function showEvents(context: Context, options: EventsOptions): Promise<und
     note(`${plural(left_out, 'event')} left out: their jobs could not be looked up fast enough`),
   );
   const losses = new Losses(n => note(`the hub left out ${plural(n, 'event')}: more than MONITOR_RATE`));
-  const all = [options.type, options.job, options.state, options.event].every(given => given === undefined);
   await using monitor = await Monitor.open(context.address, {
     message: message => {
       if (Object.hasOwn(EVENTS, message.type)) filter.take(message as HubMessage & JobEvent);
       else if (message.type === 'snapshot') types.learn(message['jobs'] as JobRecord[]);
       else if (message.type === 'stats') losses.count(message['events_left_out'] as number);
-      else if (message.type.startsWith('worker_') && options.workers && all) show(message);
+      else if (message.type.startsWith('worker_') && options.workers) show(message);
     },
     down: (reason, retry_in_ms) =>
       note(

@@ -344,6 +344,21 @@ describe('submit', () => {
   });
 });
 
+describe('events', () => {
+  it.each([
+    ['--type', 'any'],
+    ['--job', 'j1'],
+    ['--state', 'failed'],
+    ['--event', 'job_failed'],
+  ])('are of workers or of chosen jobs: not --workers with %s', async (option, value) => {
+    const { exit, err } = await gpuhub(['events', '--workers', option, value]);
+    expect({ exit, err }).toEqual({
+      exit: 2,
+      err: expect.stringMatching(/^gpuhub: --workers goes with all jobs: .*--type.*\n$/),
+    });
+  });
+});
+
 describe('watch', () => {
   const story = [
     sse('job_queued', 1, { reason: 'submitted', position: 1 }),
