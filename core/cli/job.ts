@@ -131,9 +131,11 @@ export function reasons(screen: Screen, job: JobRecord, why: Explanation, around
     ['waits because', lines.join('\n')],
     ['so', next.map(line => (starts_by_itself ? line : paint(screen, 'red', line))).join('\n')],
     ['position', position === null ? null : `${count(position)} of those with its type and requirements`],
-    ['may start in', eta_ms && `${duration(eta_ms.low)} – ${duration(eta_ms.high)}`],
+    ['may start in', eta_ms && span(duration(eta_ms.low), duration(eta_ms.high))],
   ]);
 }
+
+const span = (low: string, high: string) => (low === high ? low : `${low} – ${high}`);
 
 const when = (ms: number | null) => (ms === null ? null : moment(ms));
 

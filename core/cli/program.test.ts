@@ -344,6 +344,24 @@ describe('submit', () => {
   });
 });
 
+describe('explain', () => {
+  it.each([
+    [2450, 'may start in   2.4s$'],
+    [9000, 'may start in   2.4s – 9s$'],
+  ])('says when a job may start: one time where both ends are the same', async (high, shown) => {
+    hub.on('GET /jobs/j1', 200, jobRecord({ status: 'queued' }));
+    hub.on('GET /jobs/j1/explain', 200, {
+      job_id: 'j1',
+      position: 1,
+      eta_ms: { low: 2400, high },
+      slots_total: 1,
+      as_of: NOW,
+      reasons: [],
+    });
+    expect((await gpuhub(['explain', 'j1'])).out).toMatch(new RegExp(shown, 'm'));
+  });
+});
+
 describe('events', () => {
   it.each([
     ['--type', 'any'],
