@@ -82,7 +82,7 @@ export class LateProgress {
   /** By lease, the newest that was sent and is not known to be written. */
   readonly #newest = new Map<string, Progress>();
   readonly #late = new Set<Progress>();
-  #timer: NodeJS.Timeout | null = null;
+  #is_due = false;
 
   constructor(store: Store) {
     this.#store = store;
@@ -99,7 +99,9 @@ export class LateProgress {
       return;
     }
     this.#late.add(progress);
-    this.#timer ??= setTimeout(() => this.#bring(), LATE_MS).unref();
+    if (this.#is_due) return;
+    this.#is_due = true;
+    setTimeout(() => this.#bring(), LATE_MS).unref();
   }
 
   /** The job is over: its record says so. */
@@ -108,7 +110,7 @@ export class LateProgress {
   }
 
   #bring(): void {
-    this.#timer = null;
+    this.#is_due = false;
     for (const progress of this.#late) {
       this.#late.delete(progress);
       if (this.#newest.get(progress.lease_id) !== progress) continue;
