@@ -79,6 +79,11 @@ describe('a link cut after Redis did it and before it said so', () => {
     await machine.request({ type: 'register_worker', machine_id: 'm1', job_types: ['*'] });
     const redis = fleet.redis.client();
     const slot = () => redis.hget(keyOf(0, 'machine', 'm1'), 's0');
+    // The first job of a kind is claimed when Redis has taken it.
+    await client.request({ type: 'submit_job', job_type: 'x', params: {} });
+    const { job_id, lease_id } = await machine.next('job_assigned');
+    await machine.request({ type: 'job_completed', job_id, lease_id, result: null });
+    await until('the slot to be free', async () => (await slot()) === null);
     way.stall('down');
     const asked = client.request({ type: 'submit_job', job_type: 'x', job_id: 'once', params: {} });
     const held = await until('the claim', slot);

@@ -6,7 +6,7 @@
 --
 -- KEYS  the shard's tag
 -- ARGV  hub, level, then refs
--- REPLY for each {body without params, record, result}, or false
+-- REPLY for each {body without params, record, result, past where a replay may need it}, or false
 local level = tonumber(ARGV[2])
 local reply, bytes = {}, 0
 for i = 3, #ARGV do
@@ -14,8 +14,9 @@ for i = 3, #ARGV do
   local body, record = redis.call('HGET', K.bodies, ref), redis.call('HGET', K.jobs, ref)
   local job = load_job(ref)
   local result = job and job.st == 'c' and redis.call('HGET', K.results, ref)
+  local past = job and job.sn and redis.call('HGET', K.pasts, ref)
   bytes = bytes + (body and #body or 0) + (result and #result or 0)
-  reply[i - 2] = body and record and { outline(body), record, result }
+  reply[i - 2] = body and record and { outline(body), record, result or false, past or false }
   if job and not ENDED[job.st] then
     local before = job.w
     add_watch(job, ME, level)
