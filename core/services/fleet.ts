@@ -10,7 +10,7 @@ import { WORKER_STATES } from '../messages/stats.ts';
 import type { Gpu, WorkerRecord } from '../messages/worker.ts';
 import { inSlices } from '../slices.ts';
 import { idOf, refOf } from '../store/keys.ts';
-import type { Claimed, Effect, Held, HeldAnswer, Registered, Store } from '../store/store.ts';
+import type { Claimed, Effect, Held, HeldAnswer, KeptSlots, Registered, Store } from '../store/store.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { type JobTraces, traceIdOf } from './job_traces.ts';
 import type { Measures } from './measures.ts';
@@ -87,7 +87,8 @@ export class Fleet {
       slot => void this.#fenced(slot.machine),
     );
     store.onEffect(effect => this.#effect(effect));
-    store.onUp(() => this.reattach());
+    store.onChanged(() => this.reattach());
+    store.onUp(() => this.#hearOperators());
   }
 
   onChange(listener: (change: WorkerChange, record: WorkerRecord, reason?: string) => void): void {
@@ -309,22 +310,25 @@ export class Fleet {
   }
 
   /**
-   * Says again which machines this hub has: Redis may have lost that or come back older, other hubs took this one for
-   * dead, or words of operators were missed. The sockets stay; what the machines are at, their heartbeats tell.
+   * Says again which machines this hub has: Redis may have lost that or come back older, or other hubs took this one for
+   * dead. The sockets stay; what the machines are at, their heartbeats tell.
    */
   reattach(): void {
+    for (const machine of this.#machines.values()) void this.#fenced(machine);
+  }
+
+  /** Words of operators may have been missed. A lease that Redis has and the hub has not, the next claim is answered with. */
+  #hearOperators(): void {
     // What is under way may have read too early.
     for (const machine of this.#machines.values())
-      void Promise.resolve(machine.attaching).then(() => this.#askAgain(machine));
+      void Promise.resolve(machine.attaching).then(async () => {
+        this.#catchUpOnDrains(machine, await this.#keptOf(machine));
+      });
   }
 
   /** Redis names another connection of the machine, or none. */
   #fenced(machine: Machine): Promise<void> {
     this.#measures.tallies.fenced += 1;
-    return this.#askAgain(machine);
-  }
-
-  #askAgain(machine: Machine): Promise<void> {
     machine.attaching ??= this.#attach(machine).finally(() => {
       machine.attaching = undefined;
     });
@@ -333,11 +337,8 @@ export class Fleet {
 
   async #attach(machine: Machine): Promise<void> {
     if (machine.gone || machine.leaving) return;
-    const { machine_id, fence, registered_at } = machine;
-    // Redis is away: the next claim or heartbeat asks again.
-    const kept = await this.#store.attach(machine_id, fence, registered_at).catch(() => undefined);
+    const kept = await this.#keptOf(machine);
     if (machine.gone) return;
-    if (kept === null) return this.#replaced(machine);
     for (const slot of machine.slots.values()) {
       const lease = kept?.slots.get(slot.index);
       // A lease Redis does not know stays until the worker no longer names it.
@@ -345,13 +346,30 @@ export class Fleet {
       else if (lease) slot.lease = { ...lease, signature: null };
       this.dispatcher.settle(slot);
       this.#tell('updated', slot);
-      if (kept) this.#catchUpOnDrain(slot, kept.drained.get(slot.index) ?? null);
     }
+    this.#catchUpOnDrains(machine, kept);
+  }
+
+  /** Says that this hub has the machine. @returns what Redis keeps of it; undefined if it does not say, or the machine is gone */
+  async #keptOf(machine: Machine): Promise<KeptSlots | undefined> {
+    if (machine.gone || machine.leaving) return undefined;
+    const { machine_id, fence, registered_at } = machine;
+    // Redis is away: the next claim or heartbeat asks again.
+    const kept = await this.#store.attach(machine_id, fence, registered_at).catch(() => undefined);
+    if (machine.gone) return undefined;
+    if (kept !== null) return kept;
+    this.#replaced(machine);
+    return undefined;
   }
 
   /** An operator's word is told once; one that this hub did not hear is found here. */
-  #catchUpOnDrain(slot: Slot, why: string | null): void {
-    if (why !== (slot.operator && JSON.stringify(slot.operator))) this.#operatorDrain([slot.worker_id], why);
+  #catchUpOnDrains(machine: Machine, kept: KeptSlots | undefined): void {
+    if (kept === undefined || machine.gone) return;
+    for (const slot of machine.slots.values()) {
+      const why = kept.drained.get(slot.index) ?? null;
+      if (why !== (slot.operator && JSON.stringify(slot.operator)))
+        this.#operatorDrain([slot.worker_id], why);
+    }
   }
 
   /** Another connection has the machine: the newest wins. */

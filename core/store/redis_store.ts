@@ -173,6 +173,10 @@ export class RedisStore implements Store {
     this.#effects.push(listener);
   }
 
+  onChanged(listener: () => void): void {
+    this.#link.on('changed', listener);
+  }
+
   onUp(listener: () => void): void {
     this.#link.on('up', listener);
     this.#link.on('resubscribed', listener);

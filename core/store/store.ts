@@ -183,6 +183,8 @@ export interface Store {
   /** Told when Redis can be served again: hints may have been missed. */
   onUp(listener: () => void): void;
   onDown(listener: (why: string) => void): void;
+  /** Another server process answers than before, perhaps with older data. Told before `onUp`. */
+  onChanged(listener: () => void): void;
 
   /**
    * Accepts a job. Redis holds it when this is answered; the same content under the same id makes nothing new.
