@@ -21,8 +21,8 @@ export interface Watch {
   level: WatchLevel;
   /** How many answers and replays belong before its events. */
   holds: number;
-  /** The events that wait for them. */
-  held: JobEvent[];
+  /** The events that wait for them; few watches ever have any. */
+  held: JobEvent[] | null;
   /** Was one of those answers a yes? */
   granted: boolean;
   /** The last seq told, and the next output. */
@@ -100,8 +100,18 @@ export class Broadcaster {
       former.holds += 1;
       return former;
     }
-    const fresh = { listener, ref, level, holds: 1, held: [], granted: false, seq: 0, output: 0 };
-    const watch: Watch = { ...fresh, before: undefined, after };
+    const watch: Watch = {
+      listener,
+      ref,
+      before: undefined,
+      after,
+      level,
+      holds: 1,
+      held: null,
+      granted: false,
+      seq: 0,
+      output: 0,
+    };
     if (after) after.before = watch;
     this.#jobs.set(ref, watch);
     const of = this.#of.get(listener);
@@ -127,7 +137,10 @@ export class Broadcaster {
   #release(watch: Watch): void {
     watch.holds -= 1;
     if (watch.holds > 0) return;
-    for (const event of watch.held.splice(0)) this.#tell(watch, event, frameOf(event));
+    const { held } = watch;
+    if (held === null) return;
+    watch.held = null;
+    for (const event of held) this.#tell(watch, event, frameOf(event));
   }
 
   drop(listener: Listener, ref: string): void {
@@ -140,7 +153,7 @@ export class Broadcaster {
     const { listener, ref, before, after } = watch;
     const of = this.#of.get(listener);
     if (!of?.delete(watch)) return;
-    watch.held = [];
+    watch.held = null;
     this.#doubtful.delete(watch);
     if (of.size === 0) this.#of.delete(listener);
     if (after) after.before = before;
@@ -218,7 +231,7 @@ export class Broadcaster {
 
   /** What was kept, in the order in which it happened, then what came meanwhile. */
   #tellKept(watch: Watch, job: StoredJob, events: JobEvent[], output: KeptOutput | null): void {
-    const { held } = watch;
+    const held = watch.held ?? [];
     // Output falls between the start of its lease and whatever came of that.
     const begun = Math.max(job.fields.an ?? 0, job.fields.tn ?? 0);
     for (const event of events) if (event.seq <= begun) this.#tell(watch, event, frameOf(event));
@@ -267,7 +280,7 @@ export class Broadcaster {
     for (let watch = this.#jobs.get(event.ref); watch; watch = next) {
       // It may end as it is told.
       next = watch.after;
-      if (watch.holds > 0) watch.held.push(event);
+      if (watch.holds > 0) (watch.held ??= []).push(event);
       else this.#tell(watch, event, (frame ??= frameOf(event)));
     }
   }

@@ -47,8 +47,28 @@ const FINGERPRINT_CHARS = 16;
  * it is the same, however they are written.
  */
 function fingerprint(job: Submission, settings: string): string {
-  const said = canonicalJson([job.params, job.metadata ?? null, job.requirements ?? null], 'params');
-  return hash('sha1', `${job.job_type} ${settings} ${said}`, 'base64url').slice(0, FINGERPRINT_CHARS);
+  const { job_type, params, metadata, requirements } = job;
+  const said = `${job_type} ${settings} ${signText(params)} ${signText(metadata)} ${signText(requirements)}`;
+  return hash('sha1', said, 'base64url').slice(0, FINGERPRINT_CHARS);
+}
+
+/**
+ * A text that is the same for equal JSON values only. Not JSON, which would have to escape what is in it: each job has one,
+ * and this takes a third of the time of sorting and writing.
+ */
+function signText(value: unknown): string {
+  if (typeof value === 'string') return `${value.length}'${value}`;
+  if (typeof value !== 'object' || value === null) return `${value as number} `;
+  let text: string;
+  if (Array.isArray(value)) {
+    text = '[';
+    for (const item of value) text += signText(item);
+    return `${text}]`;
+  }
+  text = '{';
+  for (const key of Object.keys(value).sort())
+    text += `${key.length}'${key}${signText((value as Record<string, unknown>)[key])}`;
+  return `${text}}`;
 }
 
 /** 96 bits name a waiting line: a clash would need 2^48 of them. */
