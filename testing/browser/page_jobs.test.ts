@@ -40,7 +40,7 @@ describe('the page: jobs', { timeout: TEST_TIMEOUT_MS }, () => {
     const page = await watched.openLive(debugPage(`#/job/${jobId}`));
     await page.getByText('priority 0').waitFor();
     await page.keyboard.press('p');
-    await page.getByLabel('priority').waitFor();
+    await page.locator('input:focus').waitFor();
     // What is typed takes the place of the old one.
     await page.keyboard.type('-7');
     await page.keyboard.press('Enter');

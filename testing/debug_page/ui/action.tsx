@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { link } from '../net/hub_link.ts';
 import { Text } from '../text/text.tsx';
 
@@ -88,7 +88,8 @@ interface QuestionProps {
 function Question({ confirm, ask, danger, onYes, onNo }: QuestionProps) {
   const [text, setText] = useState(ask?.value ?? '');
   const form = useRef<HTMLFormElement>(null);
-  useEffect(() => {
+  // Before it is drawn: keys that follow at once are for it.
+  useLayoutEffect(() => {
     const first = form.current?.querySelector<HTMLInputElement | HTMLButtonElement>('input, button');
     first?.focus();
     // What is typed takes the place of what stands there.
