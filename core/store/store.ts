@@ -257,7 +257,7 @@ export interface Store {
   /** Where it stands among the waiting jobs of its signature, from 1, null unless queued; and how many these are. */
   place(job: StoredJob): Promise<{ position: number | null; waiting: number }>;
   list(filter: ListFilter): Promise<{ jobs: JobRecord[]; next_cursor: string | null }>;
-  /** The jobs without params and past, each as it is at the moment from which on this hub hears of it. */
+  /** The jobs without params, and past only as far as replays need it, each as it is at the moment from which on this hub hears of it. */
   watch(job_ids: string[], level: WatchLevel): Promise<(StoredJob | null)[]>;
   /** The kept outputs of the present assignment from an index on. */
   outputs(job_id: string, from: number): Promise<StoredOutput[]>;
